@@ -1,0 +1,1 @@
+"""What every part of Bakehouse stands on: errors, gates and the workspace. Standard library and pydantic only."""

@@ -1,0 +1,62 @@
+"""Where things are: the checkout, the one state folder under it, and the addresses that a team sets by environment variables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bakehouse.errors import ConfigurationError
+
+
+def root() -> Path:
+    """The checkout: `BAKEHOUSE_ROOT`, else the nearest folder at or above the current one that holds `bentos` and
+    `environments`, else the folder that this package stands in."""
+    named = os.environ.get("BAKEHOUSE_ROOT")
+    if named:
+        path = Path(named).resolve()
+        if not (path / "bentos").is_dir():
+            raise ConfigurationError(
+                f"BAKEHOUSE_ROOT is {path}, which has no folder bentos.", "Point it at a checkout, or unset it."
+            )
+        return path
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "bentos").is_dir() and (folder / "environments").is_dir():
+            return folder
+    return Path(__file__).resolve().parents[1]
+
+
+def state() -> Path:
+    """The one folder that Bakehouse writes to (`BAKEHOUSE_STATE`, else `.bakehouse` in the checkout), made on first use."""
+    path = Path(os.environ.get("BAKEHOUSE_STATE") or root() / ".bakehouse").resolve()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def gitops_url() -> str:
+    """The git repository that holds the environments (`BAKEHOUSE_GITOPS_URL`, else a bare one in the state folder)."""
+    return os.environ.get("BAKEHOUSE_GITOPS_URL") or str(state() / "gitops.git")
+
+
+def gitops_branch() -> str:
+    """The branch that is delivered (`BAKEHOUSE_GITOPS_BRANCH`, else main)."""
+    return os.environ.get("BAKEHOUSE_GITOPS_BRANCH") or "main"
+
+
+def tracking_uri() -> str:
+    """The MLflow server (`MLFLOW_TRACKING_URI`, else SQLite in the state folder)."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{state() / 'mlflow' / 'mlflow.db'}"
+
+
+def images() -> Path:
+    """The laptop's image store: bento archives named by their digest (`<64 hex digits>.bento`)."""
+    path = state() / "images"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def reports() -> Path:
+    """Reports named by their digest (`<64 hex digits>.<suffix>`), so that evidence stays readable without a database."""
+    path = state() / "reports"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
