@@ -1,0 +1,202 @@
+#!/usr/bin/env bash
+# Every verb of the workshop. `./run.sh help` lists them; the Makefile only names them.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+state="$root/.bakehouse"
+venv="$root/.venv"
+lock="$root/requirements.lock"
+
+main() {
+  local verb=${1:-help}
+  [ $# -eq 0 ] || shift
+  case $verb in
+    setup | env | demo | up | test | unit | lint | types | format | bench | lock | clean | help) "verb_$verb" "$@" ;;
+    *) fail "run.sh has no verb '$verb'. ./run.sh help lists them." ;;
+  esac
+}
+
+verb_help() { # List the verbs.
+  echo "usage: ./run.sh VERB [ARGUMENTS]"
+  echo
+  sed -n 's/^verb_\([a-z]*\)() { # \(.*\)$/  \1|\2/p' "$root/run.sh" | sort | awk -F'|' '{ printf "%-10s %s\n", $1, $2 }'
+}
+
+verb_setup() { # Make or update .venv from requirements.lock, hashes checked. Quick when nothing changed.
+  local python stamp wanted
+  if ! "$venv/bin/python" -c "$supported" 2>/dev/null; then
+    python=$(find_python)
+    say "making .venv with $("$python" --version)"
+    "$python" -m venv --clear "$venv" || fail "$python can't make a virtual environment. On Debian: apt-get install python3-venv."
+  fi
+  stamp="$venv/.bakehouse-setup"
+  wanted=$(cat "$lock" "$root/pyproject.toml" "$root/run.sh" | digest; printf '%s\n' "$venv")
+  if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+    return
+  fi
+  rm -f "$stamp"
+  say "installing what requirements.lock pins"
+  install_lock
+  install_project
+  hook_activation
+  printf '%s\n' "$wanted" >"$stamp"
+  say "ready: . .venv/bin/activate"
+}
+
+verb_env() { # Print the settings that keep all state under .bakehouse and telemetry off, for `eval`.
+  printf "export %s='%s'\n" \
+    ZENML_CONFIG_PATH "$state/zenml" \
+    ZENML_CUSTOM_SOURCE_ROOT "$root" \
+    ZENML_ANALYTICS_OPT_IN false \
+    ZENML_AUTO_OPEN_DASHBOARD false \
+    MLFLOW_TRACKING_URI "${MLFLOW_TRACKING_URI:-sqlite:///$state/mlflow/mlflow.db}" \
+    MLFLOW_DISABLE_TELEMETRY true \
+    BENTOML_HOME "$state/bentoml" \
+    BENTOML_DO_NOT_TRACK true \
+    DVC_NO_ANALYTICS true \
+    DVC_GLOBAL_CONFIG_DIR "$state/dvc" \
+    DVC_SITE_CACHE_DIR "$state/dvc/site" \
+    GX_ANALYTICS_ENABLED false \
+    FEAST_USAGE False \
+    DO_NOT_TRACK 1 \
+    MPLBACKEND Agg \
+    MPLCONFIGDIR "$state/cache/matplotlib"
+}
+
+verb_demo() { # Take real orders the whole way: train, release, promote, answer, roll back.
+  verb_setup
+  in_venv python -m tools.demo "$@"
+}
+
+verb_up() { # Start the MLflow UI and the staging and production services in the foreground; Ctrl-C stops them.
+  verb_setup
+  in_venv python -m tools.up "$@"
+}
+
+verb_test() { # Run everything that must hold: lint, types, contracts, then unit, integration and end-to-end tests.
+  verb_lint
+  verb_types
+  say "tests"
+  in_venv coverage erase
+  in_venv pytest --cov --cov-report=term "$@"
+}
+
+verb_unit() { # Run the quick tests only: conventions and unit.
+  verb_setup
+  in_venv pytest tests/conventions tests/unit "$@"
+}
+
+verb_lint() { # Check style, imports' contracts, shell scripts and workflows.
+  verb_setup
+  local scripts=(run.sh .ci/run)
+  say "ruff"
+  in_venv ruff check .
+  in_venv ruff format --check .
+  say "import contracts"
+  in_venv lint-imports --no-cache
+  say "shellcheck"
+  in_venv shellcheck "${scripts[@]}"
+  say "actionlint and zizmor"
+  in_venv actionlint
+  in_venv zizmor --offline --quiet .github
+}
+
+verb_types() { # Check types: mypy, strict.
+  verb_setup
+  say "mypy"
+  in_venv mypy
+}
+
+verb_format() { # Rewrite the code as ruff wants it.
+  verb_setup
+  in_venv ruff check --fix .
+  in_venv ruff format .
+}
+
+verb_bench() { # Measure the figures that the design promises; print them and write them as JSON under .bakehouse/bench.
+  verb_setup
+  in_venv python -m tests.benchmarks "$@"
+}
+
+verb_lock() { # Resolve requirements.in into requirements.lock again, keeping the pins that still fit.
+  verb_setup
+  in_venv uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+    --output-file "$lock" "$root/requirements.in"
+}
+
+verb_clean() { # Remove all state and the virtual environment; what git holds stays.
+  rm -rf "$state" "$venv" "$root/.zen"
+}
+
+supported='import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3.13 python3 python; do
+    if "$candidate" -c "$supported" 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  fail "no Python 3.11, 3.12 or 3.13 with its venv module found. Install one, or name it: PYTHON=/path/to/python3.11 make setup."
+}
+
+# pip takes minutes where uv takes seconds, so pip installs uv alone; where uv has no wheel, pip does the whole.
+install_lock() {
+  local uv_pin="$state/setup/uv.txt"
+  mkdir -p "$state/setup"
+  awk '/^[a-z]/ { wanted = /^uv==/ } wanted && !/^ *#/' "$lock" >"$uv_pin"
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -m ensurepip >/dev/null
+  if in_venv python -m pip install --quiet --require-hashes --requirement "$uv_pin" &&
+    in_venv uv pip sync --quiet --require-hashes "$lock"; then
+    return
+  fi
+  say "uv can't install here; pip takes over, which is slower"
+  in_venv python -m pip install --quiet --require-hashes --requirement "$lock"
+}
+
+install_project() {
+  in_venv uv pip install --quiet --no-deps --no-build-isolation --editable "$root" ||
+    in_venv python -m pip install --quiet --no-deps --no-build-isolation --editable "$root"
+}
+
+# Whoever activates .venv by hand gets the same settings as our own verbs.
+hook_activation() {
+  local mark="# bakehouse"
+  # shellcheck disable=SC2016  # the activation script expands it, not we
+  append_once "$venv/bin/activate" "$mark" 'eval "$("$VIRTUAL_ENV/../run.sh" env)" # bakehouse'
+  append_once "$venv/bin/activate.fish" "$mark" '"$VIRTUAL_ENV/../run.sh" env | source # bakehouse'
+}
+
+append_once() {
+  if [ -f "$1" ] && ! grep -q "$2" "$1"; then
+    printf '%s\n' "$3" >>"$1"
+  fi
+}
+
+in_venv() {
+  (
+    eval "$(verb_env)"
+    export VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH"
+    export UV_CACHE_DIR="${UV_CACHE_DIR:-$state/cache/uv}" PIP_CACHE_DIR="${PIP_CACHE_DIR:-$state/cache/pip}"
+    export UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}"
+    unset PYTHONPATH PYTHONHOME
+    cd "$root"
+    exec "$@"
+  )
+}
+
+digest() {
+  if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi
+}
+
+say() {
+  printf '\033[1m==> %s\033[0m\n' "$*" >&2
+}
+
+fail() {
+  printf 'run.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+main "$@"
