@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import time
 from pathlib import Path
 
 from bakehouse.errors import ConfigurationError
@@ -60,3 +63,14 @@ def reports() -> Path:
     path = state() / "reports"
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def scratch(purpose: str) -> Path:
+    """A new empty folder for what a step hands to the artifact store. Folders older than a day are removed here,
+    because a step can't: ZenML copies its files only after it has returned."""
+    parent = state() / "scratch"
+    parent.mkdir(exist_ok=True)
+    for folder in parent.iterdir():
+        if folder.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=parent))

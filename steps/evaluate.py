@@ -1,0 +1,123 @@
+"""Evaluate the candidate's ONNX graph, the very file that would answer, beside the champion's on the same rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict
+from zenml import step
+
+from bakehouse.gates import GateResult, holds
+from bentos.common import ndjson
+from bentos.common.estimator import Figure, Predict
+from bentos.common.room import Room, load_room
+from bentos.common.session import OnnxModel
+from steps import tracking
+
+CHAMPION_PREFIX = "champion_"
+
+
+class Metric(BaseModel):
+    """A figure of the candidate with its 95 % interval, and the champion's on the same rows."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    champion: float | None = None
+    greater_is_better: bool = True
+
+
+class Evaluation(BaseModel):
+    """What the release's evidence says about the candidate. `champion` is the model version it was compared with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    champion: int | None
+    champion_note: str
+    test_rows: int
+    test_digest: str
+    metrics: dict[str, Metric]
+    gates: tuple[GateResult, ...]
+
+
+@step
+def evaluate(
+    model: str,
+    onnx: Path,
+    test_set: Path,
+    mlflow_run: str,
+    seed: int,
+    champion_version: int | None = None,
+    champion_onnx: Path | None = None,
+) -> Annotated[Evaluation, "evaluation"]:
+    """Every figure of the room with its gates; a missed gate is returned, not raised."""
+    evaluation = evaluate_room(load_room(model), onnx, test_set, seed, champion_version, champion_onnx)
+    figures = {f"test_{name}": metric.value for name, metric in evaluation.metrics.items()}
+    tracking.log(tracking.client(), mlflow_run, metrics=figures)
+    return evaluation
+
+
+def evaluate_room(
+    room: Room,
+    onnx: Path,
+    test_set: Path,
+    seed: int,
+    champion_version: int | None = None,
+    champion_onnx: Path | None = None,
+) -> Evaluation:
+    """Figures of the candidate, of the champion, and of both together (named `champion_…`).
+
+    With no champion, or one whose graph is gone, the gates on `champion_…` figures pass and say why.
+    """
+    items = ndjson.read(test_set, room.contract.Masked)
+    candidate = predictor(room, onnx)
+    figures = dict(room.estimator.figures(candidate, items, seed))
+    beside: Mapping[str, Figure] = {}
+    if champion_version is None:
+        note = "First release: there is no champion to compare with."
+    elif champion_onnx is None:
+        note = f"The champion is model version {champion_version}, whose graph is not in the image store any more."
+    else:
+        note = f"Compared with model version {champion_version} on the same rows."
+        champion = predictor(room, champion_onnx)
+        beside = room.estimator.figures(champion, items, seed)
+        figures |= room.estimator.compare(candidate, champion, items, seed)
+    return Evaluation(
+        champion=champion_version if champion_onnx else None,
+        champion_note=note,
+        test_rows=len(items),
+        test_digest="sha256:" + hashlib.sha256(test_set.read_bytes()).hexdigest(),
+        metrics={
+            name: Metric(
+                value=figure.value,
+                low=figure.low,
+                high=figure.high,
+                champion=beside[name].value if name in beside else None,
+                greater_is_better=figure.greater_is_better,
+            )
+            for name, figure in figures.items()
+        },
+        gates=tuple(_gates(room, figures, note)),
+    )
+
+
+def predictor(room: Room, onnx: Path) -> Predict:
+    """The graph as a function of masked records, through the room's own features."""
+    model = OnnxModel(onnx)
+    return lambda items: model.run(room.features.arrays(items))
+
+
+def _gates(room: Room, figures: Mapping[str, Figure], note: str) -> list[GateResult]:
+    results = []
+    for name in room.problem.gates:
+        if name in figures:
+            results.append(room.problem.gate(name, figures[name].value))
+        elif name.startswith(CHAMPION_PREFIX):
+            source = f"bentos/{room.name}/problem.yaml: gates.{name}"
+            results.append(holds(name, True, "no champion", "met where there is a champion", source, note))
+    return results
