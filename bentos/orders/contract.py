@@ -1,0 +1,183 @@
+"""What an order is: as the shop writes it (`Record`), as training sees it (`Masked`), as the service takes and answers it.
+
+Holds types and bounds only. Fields that are personal data carry the mark `PII`, which masking, the prediction log and
+the leak tests read. Real dirt that a shop's books hold is valid here: cancellations and stock write-offs (negative
+quantities), prices of zero, missing customers, missing descriptions of what was written off. Refused is what can't be
+right: a line that is sold without a price and without a description, a quantity of zero, a time in the future.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from bentos.common.masking import PII
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+MOST_LINES = 2_000
+
+
+class Strict(BaseModel):
+    # Pydantic's messages would otherwise quote the value, which may be personal data.
+    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _not_in_the_future(time: datetime, info: ValidationInfo) -> datetime:
+    now = info.context["now"] if info.context else datetime.now(UTC)
+    if time > now:
+        raise PydanticCustomError("in_the_future", "must not be in the future")
+    if time < EARLIEST:
+        raise PydanticCustomError("too_early", "must not be before 2000-01-01")
+    return time
+
+
+def _not_zero(quantity: int) -> int:
+    if quantity == 0:
+        raise PydanticCustomError("zero", "must not be zero")
+    return quantity
+
+
+def _something_sold(lines: list[Line]) -> list[Line]:
+    for line in lines:
+        if line.description is None and line.unit_price == 0 and line.quantity > 0:
+            raise PydanticCustomError("nothing_sold", "must not hold a sale that has neither a description nor a price")
+    return lines
+
+
+OrderId = Annotated[str, Field(pattern=r"^[AC]?[0-9]{6,12}$")]
+Time = Annotated[AwareDatetime, AfterValidator(_not_in_the_future)]
+StockCode = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z ._-]{0,19}$")]
+Quantity = Annotated[int, Field(ge=-1_000_000, le=1_000_000), AfterValidator(_not_zero)]
+UnitPrice = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Country = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z .'-]{1,59}$")]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Short = Annotated[str, Field(min_length=1, max_length=40)]
+Token = Annotated[str, Field(pattern=r"^[a-z]+:[0-9a-f]{32}$")]
+
+
+class Address(Strict):
+    street: Annotated[Text | None, PII("drop")] = None
+    city: Annotated[Text | None, PII("drop")] = None
+    postal_code: Annotated[Short | None, PII("area")] = None
+    country: Country | None = None
+
+
+class Customer(Strict):
+    id: Annotated[Short | None, PII("hash", "customer")] = None
+    name: Annotated[Text | None, PII("drop")] = None
+    email: Annotated[Text | None, PII("hash", "email")] = None
+    phone: Annotated[Short | None, PII("hash", "phone")] = None
+    address: Address | None = None
+
+
+class Line(Strict):
+    stock_code: StockCode
+    description: Annotated[Text | None, PII("scrub")]
+    quantity: Quantity
+    unit_price: UnitPrice
+
+
+class Record(Strict):
+    """One raw order. `order_id` opens with C for a cancellation and with A for an adjustment; `unit_price` is in
+    `currency`; `time` carries its zone, and its hour is the shop's."""
+
+    order_id: OrderId
+    time: Time
+    customer: Customer | None
+    country: Country
+    currency: Currency
+    note: Annotated[Annotated[str, Field(max_length=2_000)] | None, PII("scrub")] = None
+    lines: Annotated[list[Line], Field(min_length=1, max_length=MOST_LINES), AfterValidator(_something_sold)]
+
+
+class MaskedAddress(Strict):
+    postal_code: str | None = None
+    country: Country | None = None
+
+
+class MaskedCustomer(Strict):
+    id: Token | None = None
+    email: Token | None = None
+    phone: Token | None = None
+    address: MaskedAddress | None = None
+
+
+class MaskedLine(Strict):
+    stock_code: StockCode
+    description: str | None
+    quantity: int
+    unit_price: UnitPrice
+
+
+class Masked(Strict):
+    """One order without personal data: all that anything behind the gatekeeper ever sees."""
+
+    order_id: OrderId
+    time: AwareDatetime
+    customer: MaskedCustomer | None
+    country: Country
+    currency: Currency
+    note: str | None = None
+    lines: Annotated[list[MaskedLine], Field(min_length=1, max_length=MOST_LINES)]
+
+
+class Request(Record):
+    """One order to judge: a raw order as it is, or the same without customer and note, which the model never reads."""
+
+    customer: Customer | None = None
+
+
+class Response(BaseModel):
+    """The verdict on one order. `score` falls below 0 for an anomaly, and further the odder the order is."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    order_id: str
+    anomaly: bool
+    label: Literal["normal", "anomaly"]
+    score: float
+    model_version: int
+
+
+EXAMPLE: dict[str, Any] = {
+    "order_id": "536365",
+    "time": "2010-12-01T08:26:00Z",
+    "customer": {
+        "id": "17850",
+        "name": "Ada Example",
+        "email": "ada@example.com",
+        "phone": "+44 7700 900123",
+        "address": {
+            "street": "1 Example Street",
+            "city": "London",
+            "postal_code": "SW1A 1AA",
+            "country": "United Kingdom",
+        },
+    },
+    "country": "United Kingdom",
+    "currency": "GBP",
+    "note": None,
+    "lines": [
+        {
+            "stock_code": "85123A",
+            "description": "WHITE HANGING HEART T-LIGHT HOLDER",
+            "quantity": 6,
+            "unit_price": 2.55,
+        },
+        {"stock_code": "71053", "description": "WHITE METAL LANTERN", "quantity": 6, "unit_price": 3.39},
+    ],
+}
+
+
+def record_id(record: Record | Masked) -> str:
+    """What makes a record one: two with the same id are duplicates."""
+    return record.order_id
+
+
+def record_time(record: Record | Masked) -> datetime:
+    """When the record happened; what a split by time sorts by."""
+    return record.time
