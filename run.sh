@@ -37,7 +37,7 @@ verb_setup() { # Make or update .venv from requirements.lock, hashes checked. Qu
   rm -f "$stamp"
   say "installing what requirements.lock pins"
   install_lock
-  install_project
+  in_venv python -m pip install --quiet --no-deps --no-build-isolation --editable "$root"
   hook_activation
   printf '%s\n' "$wanted" >"$stamp"
   say "ready: . .venv/bin/activate"
@@ -158,11 +158,6 @@ install_lock() {
   fi
   say "uv can't install here; pip takes over, which is slower"
   in_venv python -m pip install --quiet --require-hashes --no-deps --requirement "$lock"
-}
-
-install_project() {
-  in_venv uv pip install --quiet --no-deps --no-build-isolation --editable "$root" ||
-    in_venv python -m pip install --quiet --no-deps --no-build-isolation --editable "$root"
 }
 
 # Whoever activates .venv by hand gets the same settings as our own verbs.
