@@ -3,7 +3,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
-state="$root/.bakehouse"
+state="${BAKEHOUSE_STATE:-$root/.bakehouse}"
 venv="$root/.venv"
 lock="$root/requirements.lock"
 
@@ -44,12 +44,13 @@ verb_setup() { # Make or update .venv from requirements.lock, hashes checked. Qu
 }
 
 verb_env() { # Print the settings that keep all state under .bakehouse and telemetry off, for `eval`.
+  local quote="'" escaped="'\\''"
+  local state=${state//$quote/$escaped} root=${root//$quote/$escaped}
   printf "export %s='%s'\n" \
     ZENML_CONFIG_PATH "$state/zenml" \
     ZENML_CUSTOM_SOURCE_ROOT "$root" \
     ZENML_ANALYTICS_OPT_IN false \
     ZENML_AUTO_OPEN_DASHBOARD false \
-    MLFLOW_TRACKING_URI "${MLFLOW_TRACKING_URI:-sqlite:///$state/mlflow/mlflow.db}" \
     MLFLOW_DISABLE_TELEMETRY true \
     BENTOML_HOME "$state/bentoml" \
     BENTOML_DO_NOT_TRACK true \

@@ -1,0 +1,44 @@
+"""What every test gets: a state folder of its own, with the settings that `./run.sh env` prints. No test sees another's state."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PLACEHOLDER = "/state-of-the-test"
+
+
+@pytest.fixture(scope="session")
+def settings() -> dict[str, str]:
+    """The settings of `./run.sh env`, with a placeholder where the state folder stands."""
+    printed = subprocess.run(
+        [CHECKOUT / "run.sh", "env"],
+        env={**os.environ, "BAKEHOUSE_STATE": PLACEHOLDER},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return dict(word.split("=", 1) for word in shlex.split(printed) if "=" in word)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder for this test alone; whatever the test starts inherits it."""
+    folder = tmp_path / "state"
+    for name in [name for name in os.environ if name.startswith(("BAKEHOUSE_", "MLFLOW_TRACKING", "ZENML_"))]:
+        monkeypatch.delenv(name)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value.replace(PLACEHOLDER, str(folder)))
+    monkeypatch.setenv("BAKEHOUSE_STATE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The checkout under test. Read it; write to `tmp_path`."""
+    return CHECKOUT
