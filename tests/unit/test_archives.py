@@ -53,7 +53,7 @@ def test_a_changed_archive_is_refused_and_leaves_nothing(bento: Path, tmp_path: 
 
 
 def test_a_missing_archive_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="gone.bento"):
+    with pytest.raises(DataError, match=r"gone\.bento"):
         unpack(tmp_path / "gone.bento", "sha256:" + "0" * 64, tmp_path / "run")
 
 

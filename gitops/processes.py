@@ -1,0 +1,234 @@
+"""The processes that answer for a release on a laptop: one `bentoml serve` each, started, checked and stopped.
+
+Knows one process at a time; which one should run, and which one requests go to, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import aiohttp
+import psutil
+
+from bakehouse import archives, workspace
+from bakehouse.errors import DeliveryError
+from gitops.front import Upstream
+from gitops.observations import Pinned
+from gitops.release import RELEASE_FILE, Release
+
+Start = Callable[[Release, Path, int], list[str]]
+
+_MARK = "BAKEHOUSE_DELIVERED_FROM"
+_LEASH = Path(__file__).with_name("leash.py")
+_PROBE = aiohttp.ClientTimeout(total=5)
+_TAIL = 16 * 1024
+
+
+def bentoml_serve(release: Release, bento: Path, port: int) -> list[str]:
+    """The command that serves an unpacked bento with one worker on a private port."""
+    del release
+    options = ["--host", "127.0.0.1", "--port", str(port), "--api-workers", "1"]
+    return [sys.executable, "-m", "bentoml", "serve", str(bento), *options]
+
+
+@dataclass
+class Backend:
+    """One running process of one release. `upstream` is where the front sends requests while it is the live one."""
+
+    environment: str
+    release: Release
+    pinned: Pinned
+    process: asyncio.subprocess.Process
+    upstream: Upstream
+    log: Path
+    home: Path
+    started: float
+    exited: asyncio.Task[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.exited = asyncio.create_task(self.process.wait())
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs at all."""
+        return not self.exited.done()
+
+    async def ready(self, deadline_seconds: float) -> None:
+        """Return once it answers `/readyz` and names the pinned release. Raises `DeliveryError` when it stops first,
+        names another release, or is not ready within the deadline."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + deadline_seconds
+        while not (answering := await self.answers()) and self.alive and clock() < deadline:
+            await asyncio.wait({self.exited}, timeout=0.1)
+        if not self.alive:
+            raise DeliveryError(f"it stopped with exit code {self.exited.result()}: {self.last_words()}")
+        if not answering:
+            raise DeliveryError(f"it was not ready within {deadline_seconds:g} s: {self.last_words()}")
+        await self._names_the_pinned_release()
+
+    async def answers(self) -> bool:
+        """Whether `/readyz` says 200 just now."""
+        try:
+            async with self.upstream.session.get("/readyz", timeout=_PROBE) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+    async def stop(self, drain_seconds: float, grace_seconds: float) -> None:
+        """Let the requests in flight finish, then end it: SIGTERM, and SIGKILL to whatever of it is left."""
+        await self.upstream.drained(drain_seconds)
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.terminate()
+            await asyncio.wait({self.exited}, timeout=grace_seconds)
+        _kill_group(self.process.pid)
+        await self.exited
+        await self.upstream.close()
+        await asyncio.to_thread(shutil.rmtree, self.home, ignore_errors=True)
+
+    def last_words(self) -> str:
+        """The last line of its log that says anything."""
+        with contextlib.suppress(OSError), self.log.open("rb") as stream:
+            stream.seek(max(0, self.log.stat().st_size - _TAIL))
+            lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines()]
+            if said := [line for line in lines if line]:
+                return f"{said[-1]} (log: {self.log})"
+        return f"it said nothing (log: {self.log})"
+
+    async def _names_the_pinned_release(self) -> None:
+        wanted = {
+            "model": self.release.model,
+            "model_version": self.release.model_version,
+            "model_digest": self.release.model_digest,
+        }
+        try:
+            async with self.upstream.session.get("/release", timeout=_PROBE) as response:
+                response.raise_for_status()
+                told = await response.json()
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise DeliveryError(f"it does not say which release it is: {error}") from error
+        for key, value in wanted.items():
+            found = told.get(key) if isinstance(told, dict) else told
+            if found != value:
+                raise DeliveryError(f"it answers as another release: {key} is {found}, git pins {value}")
+
+
+async def start(environment: str, pinned: Pinned, release: Release, command: Start) -> Backend:
+    """Unpack the release's image if need be and start a process of it on a free private port.
+
+    Raises `DataError` where the image is missing or was changed, `DeliveryError` where the command can't be run.
+    """
+    bento = await asyncio.to_thread(_unpacked, release)
+    port = _free_port()
+    home = _home(environment, release, port)
+    log = workspace.state() / "logs" / environment / f"{release.model}-{release.model_version}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    arguments = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command(release, bento, port)]
+    with log.open("ab") as output:
+        process = await _spawn(arguments, home, _environment(environment, release, home), output)
+    return Backend(
+        environment=environment,
+        release=release,
+        pinned=pinned,
+        process=process,
+        upstream=Upstream(port),
+        log=log,
+        home=home,
+        started=asyncio.get_running_loop().time(),
+    )
+
+
+def end_orphans() -> int:
+    """End every process that an earlier delivery on this state folder left behind, and return how many.
+
+    Only for the one that holds the delivery lock: by the mark in their environment, so never another's process.
+    """
+    mark = str(workspace.state())
+    orphans = [process for process in psutil.process_iter() if _mark_of(process) == mark]
+    for orphan in orphans:
+        with contextlib.suppress(psutil.Error):
+            orphan.kill()
+    psutil.wait_procs(orphans, timeout=5)
+    shutil.rmtree(_homes(), ignore_errors=True)
+    for partial in (workspace.state() / "run").glob(".unpacking-*"):
+        shutil.rmtree(partial, ignore_errors=True)
+    return len(orphans)
+
+
+def _unpacked(release: Release) -> Path:
+    digits = release.image.digest.removeprefix("sha256:")
+    archive = workspace.images() / f"{digits}.bento"
+    return archives.unpack(archive, release.image.digest, workspace.state() / "run" / digits)
+
+
+async def _spawn(
+    arguments: list[str], home: Path, variables: dict[str, str], output: BinaryIO
+) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=home,
+            env=variables,
+            start_new_session=True,  # Ctrl-C is for the delivery, which stops its processes in its own order
+        )
+    except OSError as error:
+        raise DeliveryError(f"it can't be started: {error}") from error
+
+
+def _environment(environment: str, release: Release, home: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        _MARK: str(workspace.state()),
+        "BAKEHOUSE_RELEASE": str(home / RELEASE_FILE),
+        "BAKEHOUSE_PREDICTION_LOG": str(workspace.state() / "predictions" / environment / release.model),
+        # Each process has its own home: BentoML empties the metrics folder in it at every start.
+        "BENTOML_HOME": str(home / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "TMPDIR": str(home),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _homes() -> Path:
+    return workspace.state() / "delivery" / "processes"
+
+
+def _home(environment: str, release: Release, port: int) -> Path:
+    _homes().mkdir(parents=True, exist_ok=True)
+    home = Path(tempfile.mkdtemp(dir=_homes(), prefix=f"{environment}-{release.model}-{port}-"))
+    (home / RELEASE_FILE).write_text(release.to_json(), encoding="utf-8")
+    return home
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _kill_group(pid: int) -> None:
+    # Its own session's group: what it started goes with it, even when it was killed and could not see to that.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _mark_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(_MARK)
+    except (psutil.Error, OSError):
+        return None
