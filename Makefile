@@ -1,0 +1,39 @@
+# Names the verbs of run.sh, which holds them. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test unit lint types format bench lock clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.* ## \(.*\)$$/\1|\2/p' Makefile | awk -F'|' '{ printf "%-8s %s\n", $$1, $$2 }'
+
+setup: ## Make or update .venv from requirements.lock, hashes checked.
+	@./run.sh setup
+
+demo: ## Take real orders the whole way: train, release, promote, answer, roll back.
+	@./run.sh demo
+
+up: ## Start the MLflow UI and the staging and production services; Ctrl-C stops them.
+	@./run.sh up
+
+test: ## Run everything that must hold: lint, types, contracts, every test.
+	@./run.sh test
+
+unit: ## Run the quick tests only: conventions and unit.
+	@./run.sh unit
+
+lint: ## Check style, imports' contracts, shell scripts and workflows.
+	@./run.sh lint
+
+types: ## Check types: mypy, strict.
+	@./run.sh types
+
+format: ## Rewrite the code as ruff wants it.
+	@./run.sh format
+
+bench: ## Measure what the design promises; ONLY=gatekeeper measures one, QUICK=1 measures less of everything.
+	@./run.sh bench $(if $(QUICK),--quick) $(ONLY)
+
+lock: ## Resolve requirements.in into requirements.lock again.
+	@./run.sh lock
+
+clean: ## Remove all state and the virtual environment; what git holds stays.
+	@./run.sh clean
