@@ -11,7 +11,7 @@ main() {
   local verb=${1:-help}
   [ $# -eq 0 ] || shift
   case $verb in
-    setup | env | demo | up | test | unit | lint | types | format | bench | lock | clean | help) "verb_$verb" "$@" ;;
+    setup | env | demo | up | test | unit | lint | types | format | bench | lock | programs | clean | help) "verb_$verb" "$@" ;;
     *) fail "run.sh has no verb '$verb'. ./run.sh help lists them." ;;
   esac
 }
@@ -66,12 +66,14 @@ verb_env() { # Print the settings that keep all state under .bakehouse and telem
 
 verb_demo() { # Take real orders the whole way: train, release, promote, answer, roll back.
   verb_setup
-  in_venv python -m tools.demo "$@"
+  enter_venv
+  exec python -m tools.demo "$@"
 }
 
 verb_up() { # Start the MLflow UI and the staging and production services in the foreground; Ctrl-C stops them.
   verb_setup
-  in_venv python -m tools.up "$@"
+  enter_venv
+  exec python -m tools.up "$@"
 }
 
 verb_test() { # Run everything that must hold: lint, types, contracts, then unit, integration and end-to-end tests.
@@ -100,7 +102,7 @@ verb_lint() { # Check style, imports' contracts, shell scripts and workflows.
   say "zizmor"
   in_venv zizmor --offline --quiet .github
   say "actionlint"
-  if command -v actionlint >/dev/null; then
+  if has actionlint; then
     in_venv actionlint
   else
     echo "skipped: actionlint is not installed"
@@ -121,13 +123,27 @@ verb_format() { # Rewrite the code as ruff wants it.
 
 verb_bench() { # Measure the figures that the design promises; print them and write them as JSON under .bakehouse/bench.
   verb_setup
-  in_venv python -m tests.benchmarks "$@"
+  enter_venv
+  exec python -m tests.benchmarks "$@"
 }
 
 verb_lock() { # Resolve requirements.in into requirements.lock again, keeping the pins that still fit.
   verb_setup
   in_venv uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
     --output-file "$lock" "$root/requirements.in"
+}
+
+verb_programs() { # Install the optional programs that some checks ask for, where this machine can: actionlint, wrk.
+  if ! has actionlint && has go; then
+    say "actionlint"
+    GOBIN="$state/bin" GOPATH="$state/cache/go" GOCACHE="$state/cache/go-build" GOFLAGS=-modcacherw \
+      go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 || say "actionlint could not be installed"
+  fi
+  if ! has wrk && has apt-get && [ "$(id -u)" = 0 ]; then
+    say "wrk"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends wrk; } >/dev/null ||
+      say "wrk could not be installed"
+  fi
 }
 
 verb_clean() { # Remove all state and the virtual environment; what git holds stays.
@@ -162,9 +178,9 @@ install_lock() {
 }
 
 # Whoever activates .venv by hand gets the same settings as our own verbs.
+# shellcheck disable=SC2016  # the activation scripts expand what stands in single quotes, not we
 hook_activation() {
   local mark="# bakehouse"
-  # shellcheck disable=SC2016  # the activation script expands it, not we
   append_once "$venv/bin/activate" "$mark" 'eval "$("$VIRTUAL_ENV/../run.sh" env)" # bakehouse'
   append_once "$venv/bin/activate.fish" "$mark" '"$VIRTUAL_ENV/../run.sh" env | source # bakehouse'
 }
@@ -175,16 +191,24 @@ append_once() {
   fi
 }
 
+enter_venv() {
+  eval "$(verb_env)"
+  export VIRTUAL_ENV="$venv" PATH="$venv/bin:$state/bin:$PATH"
+  export UV_CACHE_DIR="${UV_CACHE_DIR:-$state/cache/uv}" PIP_CACHE_DIR="${PIP_CACHE_DIR:-$state/cache/pip}"
+  export UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}"
+  unset PYTHONPATH PYTHONHOME
+  cd "$root"
+}
+
 in_venv() {
   (
-    eval "$(verb_env)"
-    export VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH"
-    export UV_CACHE_DIR="${UV_CACHE_DIR:-$state/cache/uv}" PIP_CACHE_DIR="${PIP_CACHE_DIR:-$state/cache/pip}"
-    export UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}"
-    unset PYTHONPATH PYTHONHOME
-    cd "$root"
+    enter_venv
     exec "$@"
   )
+}
+
+has() {
+  PATH="$state/bin:$PATH" command -v "$1" >/dev/null
 }
 
 digest() {
