@@ -1,6 +1,6 @@
 """A model's room: its problem statement, and its modules by name. Finds rooms; knows none of them.
 
-Importing this stays cheap: a room's modules, some of which import scikit-learn or Great Expectations, load on first use.
+Importing this stays cheap: a room's modules, some of which need scikit-learn or Great Expectations, load on first use.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -25,6 +25,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Stated(BaseModel):
+    """What every part of a problem statement is: unknown keys are an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -84,13 +86,13 @@ class Problem(Stated):
             return gates.at_least(name, figure, threshold.at_least, source, threshold.why)
         if threshold.at_most is not None:
             return gates.at_most(name, figure, threshold.at_most, source, threshold.why)
-        assert threshold.target is not None and threshold.tolerance is not None
+        target, tolerance = cast(float, threshold.target), cast(float, threshold.tolerance)
         return GateResult(
             name=name,
-            passed=abs(figure - threshold.target) <= threshold.tolerance,
+            passed=abs(figure - target) <= tolerance,
             figure=figure,
             comparison="within",
-            threshold=f"{threshold.target:g} ± {threshold.tolerance:g}",
+            threshold=f"{target:g} ± {tolerance:g}",
             source=source,
             explanation=threshold.why,
         )

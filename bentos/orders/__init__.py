@@ -1,0 +1,1 @@
+"""The room of `orders`: which orders need a second look."""

@@ -1,17 +1,17 @@
-"""What an order is: as the shop writes it (`Record`), as training sees it (`Masked`), as the service takes and answers it.
+"""What an order is: as the shop writes it, as training sees it without personal data, as the service takes it.
 
 Holds types and bounds only. Fields that are personal data carry the mark `PII`, which masking, the prediction log and
-the leak tests read. Real dirt that a shop's books hold is valid here: cancellations and stock write-offs (negative
-quantities), prices of zero, missing customers, missing descriptions of what was written off. Refused is what can't be
-right: a line that is sold without a price and without a description, a quantity of zero, a time in the future.
+the leak tests read. Real dirt of a shop's book is valid here: cancellations (negative quantities), prices of zero,
+missing customers, missing descriptions. Refused is what is no order: a stock correction, which the shop writes into the
+same book as a document without a customer and without a price; a quantity of zero; a time in the future.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from bentos.common.masking import PII
@@ -21,7 +21,8 @@ MOST_LINES = 2_000
 
 
 class Strict(BaseModel):
-    # Pydantic's messages would otherwise quote the value, which may be personal data.
+    """What every type here is: no coercion, no unknown fields, no values in error messages."""
+
     model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
@@ -34,23 +35,18 @@ def _not_in_the_future(time: datetime, info: ValidationInfo) -> datetime:
     return time
 
 
-def _not_zero(quantity: int) -> int:
-    if quantity == 0:
-        raise PydanticCustomError("zero", "must not be zero")
-    return quantity
-
-
-def _something_sold(lines: list[Line]) -> list[Line]:
+def _no_zero_quantity(lines: list[Line]) -> list[Line]:
+    # Once per order rather than once per line: a call from pydantic into Python costs more than the whole line.
     for line in lines:
-        if line.description is None and line.unit_price == 0 and line.quantity > 0:
-            raise PydanticCustomError("nothing_sold", "must not hold a sale that has neither a description nor a price")
+        if line.quantity == 0:
+            raise PydanticCustomError("zero_quantity", "must hold no line with a quantity of zero")
     return lines
 
 
 OrderId = Annotated[str, Field(pattern=r"^[AC]?[0-9]{6,12}$")]
 Time = Annotated[AwareDatetime, AfterValidator(_not_in_the_future)]
 StockCode = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z ._-]{0,19}$")]
-Quantity = Annotated[int, Field(ge=-1_000_000, le=1_000_000), AfterValidator(_not_zero)]
+Quantity = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 UnitPrice = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Country = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z .'-]{1,59}$")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
@@ -60,6 +56,8 @@ Token = Annotated[str, Field(pattern=r"^[a-z]+:[0-9a-f]{32}$")]
 
 
 class Address(Strict):
+    """Where a customer lives. Masking leaves the postal area and the country."""
+
     street: Annotated[Text | None, PII("drop")] = None
     city: Annotated[Text | None, PII("drop")] = None
     postal_code: Annotated[Short | None, PII("area")] = None
@@ -67,6 +65,8 @@ class Address(Strict):
 
 
 class Customer(Strict):
+    """Who ordered. Masking leaves tokens, and the address's area."""
+
     id: Annotated[Short | None, PII("hash", "customer")] = None
     name: Annotated[Text | None, PII("drop")] = None
     email: Annotated[Text | None, PII("hash", "email")] = None
@@ -75,6 +75,8 @@ class Customer(Strict):
 
 
 class Line(Strict):
+    """One line of an order; `unit_price` is in the order's currency."""
+
     stock_code: StockCode
     description: Annotated[Text | None, PII("scrub")]
     quantity: Quantity
@@ -91,15 +93,25 @@ class Record(Strict):
     country: Country
     currency: Currency
     note: Annotated[Annotated[str, Field(max_length=2_000)] | None, PII("scrub")] = None
-    lines: Annotated[list[Line], Field(min_length=1, max_length=MOST_LINES), AfterValidator(_something_sold)]
+    lines: Annotated[list[Line], Field(min_length=1, max_length=MOST_LINES), AfterValidator(_no_zero_quantity)]
+
+    @model_validator(mode="after")
+    def _is_an_order(self) -> Self:
+        if self.customer is None and not any(line.unit_price for line in self.lines):
+            raise PydanticCustomError("no_order", "must name a customer or a price: with neither it is no order")
+        return self
 
 
 class MaskedAddress(Strict):
+    """A postal area and a country."""
+
     postal_code: str | None = None
     country: Country | None = None
 
 
 class MaskedCustomer(Strict):
+    """Who ordered, as tokens that are equal for equal people."""
+
     id: Token | None = None
     email: Token | None = None
     phone: Token | None = None
@@ -107,6 +119,8 @@ class MaskedCustomer(Strict):
 
 
 class MaskedLine(Strict):
+    """One line of an order, its description scrubbed."""
+
     stock_code: StockCode
     description: str | None
     quantity: int
@@ -162,12 +176,7 @@ EXAMPLE: dict[str, Any] = {
     "currency": "GBP",
     "note": None,
     "lines": [
-        {
-            "stock_code": "85123A",
-            "description": "WHITE HANGING HEART T-LIGHT HOLDER",
-            "quantity": 6,
-            "unit_price": 2.55,
-        },
+        {"stock_code": "85123A", "description": "WHITE HANGING HEART HOLDER", "quantity": 6, "unit_price": 2.55},
         {"stock_code": "71053", "description": "WHITE METAL LANTERN", "quantity": 6, "unit_price": 3.39},
     ],
 }

@@ -5,6 +5,7 @@ Holds what an order looks like in numbers; reads no personal data, and does not 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import log1p
 from typing import Any
@@ -17,20 +18,20 @@ from bentos.orders.contract import Masked, Record
 FEATURES = (
     "lines",
     "total",
+    "units",
+    "least_value",
     "highest_price",
     "price_spread",
     "largest_quantity",
-    "largest_value",
-    "wrong_sign_share",
-    "free_share",
     "repeats",
-    "hour",
-    "hours_from_noon",
+    "off_peak",
 )
-"""Money and counts as ln(1 + x), so that one big order does not hide the rest; hours as decimals of a day's 24."""
+"""How many lines; the sum of their values and of their quantities, and the least value of a line, each positive where
+the signs are as they should be; the highest price, and how far it stands above the median one; the largest quantity;
+how many lines name the same stock code; how far the hour is from the day's peak. Money and counts are ln(1 + x)."""
 
-NOON = 13.0
-"""The busiest hour of the shop's day, from which an odd hour is far on either side."""
+PEAK = 13.0
+"""The busiest hour of the shop's day."""
 
 
 def arrays(items: Sequence[Masked | Record]) -> dict[str, NDArray[Any]]:
@@ -43,28 +44,31 @@ def arrays(items: Sequence[Masked | Record]) -> dict[str, NDArray[Any]]:
 def _row(order: Masked | Record) -> tuple[float, ...]:
     lines = order.lines
     count = len(lines)
-    prices = sorted([line.unit_price for line in lines])
     quantities = [line.quantity for line in lines]
-    values = [line.quantity * line.unit_price for line in lines]
+    prices = [line.unit_price for line in lines]
+    values = [quantity * price for quantity, price in zip(quantities, prices, strict=True)]
+    # A sale's quantities are positive. A cancellation (C) takes them back: its quantities are negative.
+    total, units, least = sum(values), sum(quantities), min(values)
+    if order.order_id[0] == "C":
+        total, units, least = -total, -units, -max(values)
+    prices.sort()
     codes = [line.stock_code for line in lines]
-    least, most = min(quantities), max(quantities)
-    # A sale has positive quantities, and a cancellation (C) takes them back with negative ones.
-    negative = sum([quantity < 0 for quantity in quantities]) if least < 0 else 0
-    wrong = count - negative if order.order_id[0] == "C" else negative
+    repeats = max(Counter(codes).values()) if len(set(codes)) < count else 1
     time = order.time
-    hour = time.hour + time.minute / 60
-    distinct = len(set(codes))
-    repeats = max(map(codes.count, set(codes))) if distinct < count else 1
+    # Cubed, so that the rare early and late hours lie far apart: a forest tells apart only what has room between it.
+    off_peak = abs(time.hour + time.minute / 60 - PEAK) ** 3
     return (
         log1p(count),
-        log1p(abs(sum(values))),
+        _signed_log(total),
+        _signed_log(units),
+        _signed_log(least),
         log1p(prices[-1]),
         log1p(prices[-1]) - log1p(prices[count // 2]),
-        log1p(max(most, -least)),
-        log1p(max(max(values), -min(values))),
-        wrong / count,
-        prices.count(0) / count,
+        log1p(max(*quantities, -min(quantities))),
         log1p(repeats),
-        hour,
-        abs(hour - NOON),
+        off_peak,
     )
+
+
+def _signed_log(amount: float) -> float:
+    return log1p(amount) if amount >= 0 else -log1p(-amount)
