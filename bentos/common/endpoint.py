@@ -1,0 +1,244 @@
+"""The HTTP side of a service: `POST /predict` and `GET /release` as a raw ASGI application before BentoML's own routes.
+
+A prediction takes microseconds, and BentoML's stack for one request (Starlette's routing, tracing, a timer, a context)
+some hundreds; so these two paths are answered here, and every other one by BentoML. Knows no model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from time import perf_counter
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.routing import Match, Mount
+from starlette.staticfiles import StaticFiles
+
+from bentos.common.identity import Identity
+from bentos.common.metrics import ServiceMetrics
+from bentos.common.prediction_log import PredictionLog
+from bentos.common.predictor import Pipeline, Prediction, RefusedError, refused
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+PREDICT = "/predict"
+RELEASE = "/release"
+MOST_BYTES = 2 * 1024 * 1024
+BODY_SECONDS = 10.0
+LARGE_BYTES = 64 * 1024
+"""From here on a body is answered in a thread, so that the next small request and the probes need not wait for it."""
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_JSON = (b"content-type", b"application/json")
+
+_logger = logging.getLogger("bentoml.bakehouse")
+
+
+class Application(Protocol):
+    """Any ASGI application."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+class Disconnected(Exception):  # noqa: N818  # an event, not an error: the client went away
+    """The client closed the connection before its request was complete."""
+
+
+class Endpoint:
+    """The ASGI application of a service, in front of `bentoml_app`, which keeps health, metrics and docs."""
+
+    def __init__(
+        self,
+        bentoml_app: Starlette,
+        pipeline: Pipeline[Any, Any],
+        identity: Identity,
+        metrics: ServiceMetrics,
+        log: PredictionLog | None,
+    ) -> None:
+        self._bentoml_app = bentoml_app
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._log = log
+        self._release = identity.model_dump_json().encode()
+        self._version = (b"x-model-version", str(identity.model_version).encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path == PREDICT:
+                await self._predict(scope, receive, send)
+                return
+            if path == RELEASE:
+                await self._answer_release(scope, send)
+                return
+            problem = _unroutable(self._bentoml_app, scope)
+            if problem is not None:
+                await _refuse(send, problem, scope)
+                return
+        elif scope["type"] == "lifespan":
+            send = self._closing_log(send)
+        await self._bentoml_app(scope, receive, send)
+
+    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        request_id, content_type, length = _headers(scope["headers"])
+        status = 200
+        prediction: Prediction[Any, Any] | None = None
+        headers: Headers = [_JSON, (b"x-request-id", request_id), self._version]
+        try:
+            _require_predictable(scope, content_type, length)
+            body = await _body(receive)
+            if len(body) < LARGE_BYTES:
+                prediction = self._pipeline.predict(body)
+            else:
+                prediction = await asyncio.to_thread(self._pipeline.predict, body)
+            answer = prediction.body
+        except RefusedError as error:
+            status, answer = error.status, _problems(error, request_id)
+            if status == 405:
+                headers.append((b"allow", b"POST"))
+        except Disconnected:
+            return
+        except Exception as error:
+            # A defect of ours. Its message could hold a value of the request, so the log has the type and place alone.
+            _logger.error("Request %s failed with %s at %s.", request_id.decode(), type(error).__name__, _place(error))
+            status = 500
+            answer = _problems(
+                refused(500, "(service)", "The service failed; its log has this request's id"), request_id
+            )
+        await _send(send, status, answer, headers)
+        self._metrics.answered(status, perf_counter() - started)
+        if prediction is not None:
+            self._metrics.predicted(prediction.outcomes)
+            if self._log is not None:
+                self._log.record(request_id.decode(), prediction.requests, prediction.responses)
+
+    async def _answer_release(self, scope: Scope, send: Send) -> None:
+        if scope["method"] in {"GET", "HEAD"}:
+            await _send(send, 200, self._release, [_JSON, self._version], only_head=scope["method"] == "HEAD")
+            return
+        await _refuse(send, refused(405, "method", "This path is read only", "GET"), scope)
+
+    def _closing_log(self, send: Send) -> Send:
+        async def closing(message: Message) -> None:
+            # uvicorn shuts the application down after its last answer, so nothing can be recorded any more.
+            if message["type"].startswith("lifespan.shutdown") and self._log is not None:
+                self._log.close()
+            await send(message)
+
+        return closing
+
+
+def _headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bytes]:
+    """The request's id (its own where it is a sensible one, else a new one), its content type and its length.
+
+    A body under a content encoding is not JSON, so the encoding takes the type's place.
+    """
+    request_id = content_type = length = encoding = b""
+    for name, value in headers:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            length = value
+        elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            request_id = value
+        elif name == b"content-encoding" and value != b"identity":
+            encoding = value
+    return request_id or uuid.uuid4().hex.encode(), encoding or content_type, length
+
+
+def _require_predictable(scope: Scope, content_type: bytes, length: bytes) -> None:
+    if scope["method"] != "POST":
+        raise refused(405, "method", "Predictions are asked for by POST", "POST")
+    if content_type != b"application/json":
+        media, _, parameters = content_type.lower().partition(b";")
+        charset = parameters.replace(b" ", b"").replace(b'"', b"")
+        if media.strip() != b"application/json" or charset not in {b"", b"charset=utf-8"}:
+            raise refused(415, "content-type", "The body must be plain JSON", "application/json in UTF-8")
+    # uvicorn reads and drops the rest of a body whose answer is already sent, so the client sees the answer.
+    if length.isdigit() and int(length) > MOST_BYTES:
+        raise _too_large()
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    if not message.get("more_body"):
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        return bytes(message["body"])
+    parts = bytearray(message["body"])
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while message.get("more_body"):
+                if len(parts) > MOST_BYTES:
+                    raise _too_large()
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                parts += message["body"]
+    except TimeoutError:
+        raise refused(408, "body", f"It was not complete after {BODY_SECONDS:g} seconds") from None
+    if len(parts) > MOST_BYTES:
+        raise _too_large()
+    return bytes(parts)
+
+
+def _too_large() -> RefusedError:
+    return refused(413, "body", "The body is too large", f"at most {MOST_BYTES} bytes")
+
+
+def _unroutable(app: Starlette, scope: Scope) -> RefusedError | None:
+    """Why BentoML has no answer on this path. Unknown paths stop here: BentoML's own metrics would keep a label for
+    every path that was ever asked for, without end."""
+    matches = [(route.matches(scope)[0], route) for route in app.routes]
+    for match, route in matches:
+        if match is Match.FULL:
+            if isinstance(route, Mount) and isinstance(route.app, StaticFiles):
+                _, found = route.app.lookup_path(scope["path"].removeprefix(route.path).lstrip("/"))
+                return None if found else _unknown(app)
+            return None
+    if any(match is Match.PARTIAL for match, _ in matches):
+        return refused(405, "method", "This path is read only", "GET")
+    return _unknown(app)
+
+
+def _unknown(app: Starlette) -> RefusedError:
+    paths = sorted({PREDICT, RELEASE, *(route.path for route in app.routes if hasattr(route, "path"))})
+    return refused(404, "path", "There is no such path", ", ".join(paths))
+
+
+def _problems(error: RefusedError, request_id: bytes) -> bytes:
+    document: dict[str, Any] = {"request_id": request_id.decode(), "problems": error.problems}
+    if error.more:
+        document["more_problems"] = error.more
+    return json.dumps(document).encode()
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "an unknown place"
+
+
+async def _refuse(send: Send, error: RefusedError, scope: Scope) -> None:
+    request_id, _, _ = _headers(scope["headers"])
+    headers: Headers = [_JSON, (b"x-request-id", request_id)]
+    if error.status == 405:
+        headers.append((b"allow", b"GET, HEAD"))
+    await _send(send, error.status, _problems(error, request_id), headers)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Headers, *, only_head: bool = False) -> None:
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if only_head else body})

@@ -1,0 +1,100 @@
+"""The OpenAPI description of a service: BentoML's own, with `/predict` and `/release` in the words of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import attrs
+from bentoml._internal.service.openapi.specification import OpenAPISpecification, PathItem
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from bentos.common.endpoint import MOST_BYTES, PREDICT, RELEASE
+from bentos.common.identity import Identity
+from bentos.common.predictor import MOST_DOCUMENTS
+
+_REFUSALS = {
+    "400": "The body is not JSON.",
+    "405": "Another method than POST.",
+    "408": "The body did not arrive in time.",
+    "413": f"The body has more than {MOST_BYTES} bytes.",
+    "415": "The body is not plain JSON in UTF-8.",
+    "422": "A document breaks the contract.",
+}
+_PROBLEMS = {
+    "type": "object",
+    "required": ["request_id", "problems"],
+    "properties": {
+        "request_id": {"type": "string"},
+        "problems": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "reason"],
+                "properties": {
+                    "field": {"type": "string"},
+                    "reason": {"type": "string"},
+                    "allowed": {"type": "string"},
+                },
+            },
+        },
+        "more_problems": {"type": "integer"},
+    },
+}
+
+
+def described(
+    specification: OpenAPISpecification,
+    request: type[BaseModel],
+    response: type[BaseModel],
+    example: Mapping[str, Any],
+) -> OpenAPISpecification:
+    """`specification` with the two paths and the schemas they speak of."""
+    names, definitions = models_json_schema(
+        [(request, "validation"), (response, "serialization"), (Identity, "serialization")],
+        ref_template="#/components/schemas/{model}",
+    )
+    asked, answered = names[request, "validation"], names[response, "serialization"]
+    components: dict[str, Any] = dict(cast("Any", specification.components))
+    components["schemas"] = {**components.get("schemas", {}), **definitions["$defs"], "Problems": _PROBLEMS}
+    predict = {
+        "tags": ["Service APIs"],
+        "operationId": "predict",
+        "summary": f"Predict one document, or a list of at most {MOST_DOCUMENTS}.",
+        "description": "An X-Request-Id is taken over where it is given, and made where it isn't; the answer holds it.",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _one_or_several(asked, maxItems=MOST_DOCUMENTS),
+                    "examples": {"one": {"value": dict(example)}, "several": {"value": [dict(example)]}},
+                }
+            },
+        },
+        "responses": {
+            "200": {"description": "The answer to each document.", "content": _json(_one_or_several(answered))},
+            **{
+                status: {"description": reason, "content": _json({"$ref": "#/components/schemas/Problems"})}
+                for status, reason in _REFUSALS.items()
+            },
+        },
+    }
+    answer = {"description": "The bento's model.json.", "content": _json(names[Identity, "serialization"])}
+    release = {
+        "tags": ["Infrastructure"],
+        "operationId": "release",
+        "summary": "Which model version answers.",
+        "responses": {"200": answer},
+    }
+    paths = {**specification.paths, PREDICT: PathItem(post=predict), RELEASE: PathItem(get=release)}
+    described: OpenAPISpecification = attrs.evolve(specification, paths=paths, components=cast("Any", components))
+    return described
+
+
+def _one_or_several(reference: Mapping[str, Any], **bounds: int) -> dict[str, Any]:
+    return {"oneOf": [reference, {"type": "array", "items": reference, "minItems": 1, **bounds}]}
+
+
+def _json(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
