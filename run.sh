@@ -11,7 +11,7 @@ main() {
   local verb=${1:-help}
   [ $# -eq 0 ] || shift
   case $verb in
-    setup | env | demo | up | test | unit | lint | types | format | bench | lock | programs | clean | help) "verb_$verb" "$@" ;;
+    setup | env | demo | up | test | pytest | unit | lint | types | format | bench | lock | programs | clean | help) "verb_$verb" "$@" ;;
     *) fail "run.sh has no verb '$verb'. ./run.sh help lists them." ;;
   esac
 }
@@ -79,9 +79,13 @@ verb_up() { # Start the MLflow UI and the staging and production services in the
 verb_test() { # Run everything that must hold: lint, types, contracts, then unit, integration and end-to-end tests.
   verb_lint
   verb_types
-  say "tests"
-  in_venv coverage erase
-  in_venv pytest --cov --cov-report=term "$@"
+  verb_pytest "$@"
+}
+
+verb_pytest() { # Run the tests alone, coverage measured; arguments go to pytest.
+  verb_setup
+  say "pytest"
+  in_venv pytest --cov --cov-report=term --cov-report="xml:$state/coverage/coverage.xml" "$@"
 }
 
 verb_unit() { # Run the quick tests only: conventions and unit.

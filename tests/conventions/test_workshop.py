@@ -1,0 +1,154 @@
+"""The workshop is documented, and what the documentation says can be typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+
+from gitops import cli
+
+
+def targets(checkout: Path) -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (checkout / "Makefile").read_text(), re.MULTILINE))
+
+
+def verbs(checkout: Path) -> set[str]:
+    return set(re.findall(r"^verb_([a-z]+)\(\)", (checkout / "run.sh").read_text(), re.MULTILINE))
+
+
+def typed_commands(page: Path) -> list[list[str]]:
+    """The commands in a page's console blocks and in its inline code, split into words."""
+    text = page.read_text()
+    blocks = re.findall(r"^ *```(?:bash|console|sh)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += re.findall(r"`((?:make|bakehouse|\./run\.sh|zenml pipeline) [^`\n]+)`", text)
+    return [words for line in lines if (words := shlex.split(line.strip().removeprefix("$ "), comments=True))]
+
+
+def bakehouse_commands() -> dict[str, Any]:
+    """Every command of `bakehouse`, subcommands as `group command`."""
+    found = {}
+
+    def walk(command: Any, name: str) -> None:
+        if hasattr(command, "commands"):
+            for child, inner in command.commands.items():
+                walk(inner, f"{name} {child}".strip())
+        else:
+            found[name] = command
+
+    walk(typer.main.get_command(cli.app), "")
+    return found
+
+
+def pages(checkout: Path) -> list[Path]:
+    return [checkout / "README.md", checkout / "CONTRIBUTING.md", *sorted((checkout / "docs").rglob("*.md"))]
+
+
+def test_make_help_lists_every_target_with_what_it_does(checkout: Path) -> None:
+    """`make help` is the whole list."""
+    printed = subprocess.run(["make", "help"], cwd=checkout, check=True, capture_output=True, text=True).stdout
+    described = dict(line.split(maxsplit=1) for line in printed.splitlines())
+    assert set(described) == targets(checkout)
+
+
+def test_the_makefile_only_names_verbs_that_run_sh_holds(checkout: Path) -> None:
+    """Each target calls the verb of its own name and holds no logic."""
+    for target in targets(checkout) - {"help"}:
+        recipe = re.search(rf"^{target}:.*\n\t(.*)$", (checkout / "Makefile").read_text(), re.MULTILINE)
+        assert recipe and recipe[1].startswith(f"@./run.sh {target}"), target
+        assert target in verbs(checkout)
+
+
+def test_run_sh_help_lists_every_verb(checkout: Path) -> None:
+    """`./run.sh help` is the whole list."""
+    printed = subprocess.run([checkout / "run.sh", "help"], check=True, capture_output=True, text=True).stdout
+    assert {line.split()[0] for line in printed.splitlines() if line.startswith("  ")} == verbs(checkout)
+
+
+def test_run_sh_names_an_unknown_verb(checkout: Path) -> None:
+    """A mistyped verb fails and says where the list is."""
+    run = subprocess.run([checkout / "run.sh", "bake"], check=False, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "bake" in run.stderr
+    assert "help" in run.stderr
+
+
+def test_the_readme_documents_every_target(checkout: Path) -> None:
+    """Every `make` target stands in the README."""
+    readme = (checkout / "README.md").read_text()
+    assert not [target for target in targets(checkout) if f"make {target}" not in readme]
+
+
+def test_every_bakehouse_command_has_help_and_is_documented() -> None:
+    """Each command says what it does, and docs/reference/commands.md has it."""
+    commands = bakehouse_commands()
+    assert {"status", "history", "lineage", "diff", "promote", "rollback", "hold", "deliver"} <= set(commands)
+    assert not [name for name, command in commands.items() if not (command.help or "").strip()]
+
+
+def test_every_bakehouse_command_stands_in_the_reference(checkout: Path) -> None:
+    """docs/reference/commands.md has each command."""
+    reference = (checkout / "docs/reference/commands.md").read_text()
+    assert not [name for name in bakehouse_commands() if f"bakehouse {name}" not in reference]
+
+
+def test_what_the_documentation_tells_to_type_exists(checkout: Path) -> None:
+    """Every make target, verb, `bakehouse` command with its options, and pipeline that a page names is there."""
+    commands = bakehouse_commands()
+    wrong = []
+    for page in pages(checkout):
+        for words in typed_commands(page):
+            reason = _fault(words, checkout, commands)
+            if reason:
+                wrong.append(f"{page.relative_to(checkout)}: {' '.join(words)}: {reason}")
+    assert not wrong
+
+
+def _fault(words: list[str], checkout: Path, commands: dict[str, Any]) -> str:
+    program, arguments = words[0], words[1:]
+    if program == "make" and arguments:
+        return "" if arguments[0] in targets(checkout) else "no such target"
+    if program == "./run.sh" and arguments:
+        return "" if arguments[0] in verbs(checkout) else "no such verb"
+    if program == "bakehouse" and arguments:
+        name = next((name for name in (" ".join(arguments[:2]), arguments[0]) if name in commands), None)
+        if name is None:
+            return "no such command"
+        known = {option for parameter in commands[name].params for option in parameter.opts} | {"--help"}
+        unknown = {word.split("=")[0] for word in arguments if word.startswith("--")} - known
+        return f"no such option: {unknown}" if unknown else ""
+    if words[:3] == ["zenml", "pipeline", "run"]:
+        module = checkout / (words[3].rpartition(".")[0].replace(".", "/") + ".py")
+        return "" if module.is_file() else "no such pipeline"
+    return ""
+
+
+def workflow_files() -> list[str]:
+    folder = Path(__file__).resolve().parents[2] / ".github/workflows"
+    return sorted(path.name for path in folder.glob("*.yml"))
+
+
+@pytest.mark.parametrize("name", workflow_files())
+def test_a_workflow_grants_nothing_by_default_and_ends(name: str, checkout: Path) -> None:
+    """No permission at the top, each job names its own, and no job runs for ever."""
+    workflow = yaml.safe_load((checkout / ".github/workflows" / name).read_text())
+    assert workflow["permissions"] == {}
+    assert "concurrency" in workflow
+    for job in workflow["jobs"].values():
+        assert "permissions" in job
+        assert 0 < job["timeout-minutes"] <= 60
+
+
+@pytest.mark.parametrize("name", workflow_files())
+def test_a_workflow_pins_every_action_by_commit(name: str, checkout: Path) -> None:
+    """An action is named by its commit, with its version beside it for whoever reads and updates it."""
+    text = (checkout / ".github/workflows" / name).read_text()
+    uses = re.findall(r"uses: *(.+)$", text, re.MULTILINE)
+    assert not [use for use in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use.strip())]
