@@ -38,6 +38,9 @@ _CHUNK = 64 * 1024
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
 # Less than the 5 s after which uvicorn closes an idle connection, so that no request meets a closing one.
 _KEEP_ALIVE_SECONDS = 2
+# How long a body that the service refused is still taken in, so that its client gets to read the refusal.
+_LINGERING_SECONDS = 2
+_CLOSING_SECONDS = 10
 
 
 class Upstream:
@@ -102,10 +105,12 @@ class Front:
         application.router.add_get("/", self._page)
         application.router.add_route("*", "/{model}", self._forward)
         application.router.add_route("*", "/{model}/{rest:.*}", self._forward)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=_CLOSING_SECONDS, lingering_time=_LINGERING_SECONDS
+        )
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self.host, self.port, shutdown_timeout=5).start()
+            await web.TCPSite(self._runner, self.host, self.port).start()
         except OSError as error:
             await self._runner.cleanup()
             raise DeliveryError(

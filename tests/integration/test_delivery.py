@@ -1,0 +1,503 @@
+"""Local delivery with real git, real processes and real HTTP; only the bento is a stand-in that starts quickly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import pytest
+import yaml
+
+from gitops.observations import Observation, observations
+from tests import fake_bento
+from tests.fake_bento import free_port
+
+DELIVER = """
+import logging, sys
+from bakehouse.errors import BakehouseError
+from gitops.delivery import deliver
+from tests.fake_bento import start
+logging.basicConfig(level="INFO", format="%(message)s")
+try:
+    deliver([name for name in sys.argv[1:] if name != "--once"], once="--once" in sys.argv, start=start)
+except BakehouseError as error:
+    sys.exit(str(error))
+"""
+
+
+class Delivery:
+    """`bakehouse deliver` in a process of its own."""
+
+    def __init__(self, log: Path, checkout: Path) -> None:
+        self._log = log
+        self._checkout = checkout
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str) -> None:
+        with self._log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", DELIVER, *arguments],
+                env={**os.environ, "PYTHONPATH": str(self._checkout)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=20)
+
+    def finish(self) -> int:
+        assert self.process is not None
+        return self.process.wait(timeout=30)
+
+    def said(self) -> str:
+        return self._log.read_text()
+
+
+@pytest.fixture
+def ports() -> dict[str, int]:
+    return {"staging": free_port(), "production": free_port()}
+
+
+@pytest.fixture
+def laptop(tmp_path: Path, ports: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout whose delivery settings suit a test: free ports, and little patience."""
+    root = tmp_path / "checkout"
+    (root / "bentos").mkdir(parents=True)
+    (root / "environments" / "local").mkdir(parents=True)
+    monkeypatch.setenv("BAKEHOUSE_ROOT", str(root))
+    configure(root, ports)
+    return root
+
+
+@pytest.fixture
+def delivery(laptop: Path, tmp_path: Path, checkout: Path) -> Iterator[Delivery]:
+    running = Delivery(tmp_path / "deliver.log", checkout)
+    yield running
+    if running.process is not None and running.process.poll() is None:
+        running.end()
+    print(running.said())  # noqa: T201 - shown where the test failed
+    wait_until(lambda: not leftovers(tmp_path))
+
+
+def test_a_release_commit_starts_its_process_and_the_front_answers_with_it(
+    delivery: Delivery, ports: dict[str, int], tmp_path: Path, state: Path
+) -> None:
+    commit = fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    seen = wait_for("staging", lambda seen: seen.in_sync)
+    assert seen.running is not None
+    assert (seen.running.commit, seen.running.model_version, seen.status) == (commit, 1, "running")
+    assert seen.url == f"http://127.0.0.1:{ports['staging']}/orders"
+    answer = get(f"{seen.url}/predict")
+    assert answer["model_version"] == 1
+    environment = psutil.Process(answer["pid"]).environ()
+    assert environment["BAKEHOUSE_PREDICTION_LOG"] == str(state / "predictions" / "staging" / "orders")
+    assert json.loads(Path(environment["BAKEHOUSE_RELEASE"]).read_text())["model_version"] == 1
+    assert (state / "logs" / "staging" / "orders-1.log").read_text() == "starting\n"
+
+
+def test_no_request_fails_through_release_and_rollback_under_constant_load(
+    delivery: Delivery, ports: dict[str, int], tmp_path: Path
+) -> None:
+    first, second = fake_bento.build(tmp_path, 1), fake_bento.build(tmp_path, 2)
+    fake_bento.commit("staging", first)
+    delivery.start()
+    wait_for("staging", lambda seen: seen.in_sync)
+
+    async def scenario() -> tuple[list[int], list[str]]:
+        versions: list[int] = []
+        failures: list[str] = []
+        stop = asyncio.Event()
+        url = f"http://127.0.0.1:{ports['staging']}/orders/predict"
+
+        async def client(seconds: float) -> None:
+            async with aiohttp.ClientSession() as session:
+                while not stop.is_set():
+                    try:
+                        async with session.post(url, params={"seconds": str(seconds)}, data=b"x" * 500) as response:
+                            body = await response.read()
+                            if response.status == 200:
+                                versions.append(json.loads(body)["model_version"])
+                            else:
+                                failures.append(f"{response.status}: {body.decode()}")
+                    except aiohttp.ClientError as error:
+                        failures.append(repr(error))
+
+        # Quick clients, and slow ones that are in flight whenever the switch comes.
+        clients = [asyncio.create_task(client(seconds)) for seconds in (0, 0, 0, 0, 0.01, 0.01, 0.3, 1)]
+        for version, release in ((2, second), (1, first), (2, second), (1, first)):
+            await asyncio.to_thread(fake_bento.commit, "staging", release)
+            await asyncio.to_thread(wait_for, "staging", runs(version))
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(1.2)  # the last answers of version 2 are in by then
+        stop.set()
+        await asyncio.gather(*clients)
+        return versions, failures
+
+    versions, failures = asyncio.run(scenario())
+    assert failures == []
+    assert len(versions) > 200
+    assert {1, 2} == set(versions)
+    assert versions[-1] == 1
+
+
+def test_a_request_in_flight_at_the_switch_is_answered_by_the_old_process_which_then_ends(
+    delivery: Delivery, ports: dict[str, int], tmp_path: Path
+) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    url = wait_for("staging", lambda seen: seen.in_sync).url
+    slow = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import urllib.request as u; print(u.urlopen('{url}/predict?seconds=3').read().decode())",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    time.sleep(0.7)
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 2))
+    wait_for("staging", runs(2))
+    assert get(f"{url}/predict")["model_version"] == 2
+    assert slow.poll() is None, "the slow request was meant to outlast the switch"
+    output, _ = slow.communicate(timeout=20)
+    answer = json.loads(output)
+    assert answer["model_version"] == 1
+    wait_until(lambda: not psutil.pid_exists(answer["pid"]))
+    wait_until(lambda: not Path(answer["home"]).exists())
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        ({"fail": "ImportError: no module named hope"}, "ImportError: no module named hope"),
+        ({"fail": 3}, "exit code 3: starting"),
+        ({"ready_after": 600}, "not ready within 3 s"),
+        ({"told": {"model_version": 7}}, "model_version is 7, git pins 2"),
+        ({"told": {"model_digest": "sha256:" + "0" * 64}}, "answers as another release: model_digest"),
+    ],
+)
+def test_a_release_that_fails_its_health_check_leaves_the_old_one_answering_and_says_why(
+    delivery: Delivery, tmp_path: Path, broken: dict[str, Any], why: str
+) -> None:
+    good = fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    before = get(wait_for("staging", lambda seen: seen.in_sync).url + "/predict")
+    bad = fake_bento.commit("staging", fake_bento.build(tmp_path, 2, **broken))
+    seen = wait_for("staging", lambda seen: seen.status == "failed")
+    assert why in seen.message
+    assert "version 2" in seen.message
+    assert seen.wanted is not None
+    assert seen.running is not None
+    assert (seen.wanted.commit, seen.running.commit) == (bad, good)
+    assert seen.healthy
+    assert not seen.in_sync
+    assert get(f"{seen.url}/predict")["pid"] == before["pid"]
+    if why.startswith("exit code"):
+        return
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 3))
+    seen = wait_for("staging", runs(3))
+    assert seen.message == ""
+
+
+def test_a_release_whose_image_is_missing_or_was_changed_leaves_the_old_one_answering(
+    delivery: Delivery, tmp_path: Path, state: Path
+) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    url = wait_for("staging", lambda seen: seen.in_sync).url
+    second, third = fake_bento.build(tmp_path, 2), fake_bento.build(tmp_path, 3)
+    image = state / "images" / f"{second.image.digest.removeprefix('sha256:')}.bento"
+    image.unlink()
+    fake_bento.commit("staging", second)
+    assert "no image" in wait_for("staging", lambda seen: seen.status == "failed").message
+    image = state / "images" / f"{third.image.digest.removeprefix('sha256:')}.bento"
+    image.write_bytes(b"changed")
+    commit = fake_bento.commit("staging", third)
+    seen = wait_for("staging", lambda seen: seen.status == "failed" and wants(seen, commit))
+    assert "digest" in seen.message
+    assert get(f"{url}/predict")["model_version"] == 1
+
+
+def test_a_document_that_is_no_release_leaves_the_old_one_answering_and_other_models_moving(
+    delivery: Delivery, tmp_path: Path
+) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    url = wait_for("staging", lambda seen: seen.in_sync).url
+    fake_bento.commit("staging", '{"schema_version": 1}')
+    seen = wait_for("staging", lambda seen: seen.status == "failed")
+    assert "not a release document" in seen.message
+    assert get(f"{url}/predict")["model_version"] == 1
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1, model="cakes"), model="cakes")
+    wait_for("staging", lambda seen: seen.in_sync, model="cakes")
+    assert get(f"{url}/predict")["model_version"] == 1
+
+
+def test_a_failed_release_is_tried_again_after_a_while(delivery: Delivery, tmp_path: Path, state: Path) -> None:
+    release = fake_bento.build(tmp_path, 1)
+    image = state / "images" / f"{release.image.digest.removeprefix('sha256:')}.bento"
+    image.rename(tmp_path / "kept.bento")
+    fake_bento.commit("staging", release)
+    delivery.start()
+    wait_for("staging", lambda seen: seen.status == "failed")
+    (tmp_path / "kept.bento").rename(image)
+    wait_for("staging", lambda seen: seen.in_sync)
+
+
+def test_a_process_that_dies_is_started_again(delivery: Delivery, tmp_path: Path) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    first = wait_for("staging", lambda seen: seen.in_sync)
+    before = get(f"{first.url}/predict")["pid"]
+    os.kill(before, signal.SIGKILL)
+    seen = wait_for("staging", lambda seen: seen.in_sync and seen.since != first.since)
+    assert get(f"{seen.url}/predict")["pid"] != before
+    assert seen.message == ""
+
+
+def test_a_process_that_stops_answering_its_health_check_is_reported_until_it_answers_again(
+    delivery: Delivery, tmp_path: Path
+) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    home = Path(get(wait_for("staging", lambda seen: seen.in_sync).url + "/predict")["home"])
+    (home / "sick").touch()
+    seen = wait_for("staging", lambda seen: not seen.healthy)
+    assert "/readyz" in seen.message
+    assert seen.since is None
+    (home / "sick").unlink()
+    assert wait_for("staging", lambda seen: seen.in_sync).message == ""
+
+
+def test_the_same_release_under_a_new_commit_needs_no_new_process(delivery: Delivery, tmp_path: Path) -> None:
+    release = fake_bento.build(tmp_path, 1)
+    fake_bento.commit("staging", release)
+    delivery.start()
+    url = wait_for("staging", lambda seen: seen.in_sync).url
+    before = get(f"{url}/predict")["pid"]
+    fake_bento.commit("staging", release.model_copy(update={"created_by": "another"}))
+    wait_until(lambda: get(f"{url}/predict")["pid"] != before)
+    before = get(f"{url}/predict")["pid"]
+    fake_bento.commit("production", release)
+    wait_for("production", lambda seen: seen.in_sync)
+    assert get(f"{url}/predict")["pid"] == before
+
+
+def test_a_release_taken_out_of_git_is_stopped(delivery: Delivery, tmp_path: Path) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    url = wait_for("staging", lambda seen: seen.in_sync).url
+    pid = get(f"{url}/predict")["pid"]
+    fake_bento.commit("staging", None)
+    wait_until(lambda: observations().of("staging", "orders") is None and not psutil.pid_exists(pid))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        get(f"{url}/predict")
+    assert refused.value.code == 404
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    wait_for("staging", lambda seen: seen.in_sync)
+
+
+def test_environments_are_delivered_apart_and_only_those_asked_for(delivery: Delivery, tmp_path: Path) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 2))
+    fake_bento.commit("production", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    staging, production = (wait_for(name, lambda seen: seen.in_sync) for name in ("staging", "production"))
+    assert get(f"{staging.url}/predict")["model_version"] == 2
+    assert get(f"{production.url}/predict")["model_version"] == 1
+    assert delivery.end() == 0
+    delivery.start("production")
+    wait_for("production", lambda seen: seen.in_sync)
+    assert observations().of("staging", "orders") is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_when_it_is_stopped_nothing_is_left_running(delivery: Delivery, tmp_path: Path, number: int) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1, child=True))
+    delivery.start()
+    wait_for("staging", lambda seen: seen.in_sync)
+    assert len(leftovers(tmp_path)) >= 2
+    assert delivery.end(number) == 0
+    assert leftovers(tmp_path) == []
+    seen = observations()
+    assert not seen.delivering
+
+
+def test_when_it_is_killed_its_processes_end_and_the_next_one_takes_over(
+    delivery: Delivery, tmp_path: Path, state: Path
+) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1, child=True))
+    delivery.start()
+    pid = get(wait_for("staging", lambda seen: seen.in_sync).url + "/predict")["pid"]
+    delivery.end(signal.SIGKILL)
+    if sys.platform == "linux":
+        wait_until(lambda: not psutil.pid_exists(pid))
+    seen = observations()
+    stopped = seen.of("staging", "orders")
+    assert stopped is not None
+    assert (seen.delivering, stopped.healthy, stopped.running, stopped.status) == (False, False, None, "stopped")
+    # The service's own child outlived it: nobody was left to end that but the next delivery.
+    assert leftovers(tmp_path) != []
+    orphans = {process.pid for process in leftovers(tmp_path)}
+    delivery.start()
+    url = wait_for("staging", lambda seen: seen.in_sync).url
+    assert get(f"{url}/predict")["model_version"] == 1
+    assert not orphans & {process.pid for process in leftovers(tmp_path)}
+    assert len(list((state / "delivery" / "processes").iterdir())) == 1
+
+
+def test_after_a_restart_on_a_failing_release_the_last_good_one_answers(delivery: Delivery, tmp_path: Path) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    wait_for("staging", lambda seen: seen.in_sync)
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 2, fail="broken"))
+    wait_for("staging", lambda seen: seen.status == "failed")
+    delivery.end()
+    delivery.start()
+    seen = wait_for("staging", lambda seen: seen.status == "failed" and seen.healthy)
+    assert get(f"{seen.url}/predict")["model_version"] == 1
+    assert "broken" in seen.message
+
+
+def test_a_second_delivery_on_the_same_state_folder_is_refused(
+    delivery: Delivery, tmp_path: Path, checkout: Path
+) -> None:
+    delivery.start()
+    wait_until(lambda: observations().delivering)
+    assert delivery.process is not None
+    second = Delivery(tmp_path / "second.log", checkout)
+    second.start()
+    assert second.finish() == 1
+    assert f"process {delivery.process.pid}" in second.said()
+    assert observations().delivering
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(
+    delivery: Delivery, ports: dict[str, int], tmp_path: Path
+) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    with socket.create_server(("127.0.0.1", ports["production"])):
+        delivery.start()
+        assert delivery.finish() == 1
+    assert f"Port {ports['production']}, where production should answer, is already in use" in delivery.said()
+    assert "environments/local/delivery.yaml" in delivery.said()
+    assert leftovers(tmp_path) == []
+
+
+def test_once_says_whether_everything_that_git_wants_comes_up_and_leaves_nothing(
+    delivery: Delivery, tmp_path: Path
+) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start("--once")
+    assert delivery.finish() == 0
+    fake_bento.commit("production", fake_bento.build(tmp_path, 2, fail="broken"))
+    delivery.start("--once")
+    assert delivery.finish() == 1
+    assert "production/orders: version 2 did not come up" in delivery.said()
+    assert leftovers(tmp_path) == []
+
+
+def test_a_repository_that_cannot_be_reached_changes_nothing_and_is_said(
+    delivery: Delivery, tmp_path: Path, state: Path
+) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    url = wait_for("staging", lambda seen: seen.in_sync).url
+    (state / "gitops.git").rename(state / "elsewhere.git")
+    wait_until(lambda: observations().message != "")
+    assert get(f"{url}/predict")["model_version"] == 1
+    (state / "elsewhere.git").rename(state / "gitops.git")
+    wait_until(lambda: observations().message == "")
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 2))
+    wait_for("staging", runs(2))
+
+
+def test_after_a_commit_was_acted_upon_the_named_command_runs_and_its_failure_harms_nothing(
+    delivery: Delivery, laptop: Path, ports: dict[str, int], tmp_path: Path, state: Path
+) -> None:
+    code = "import sys; print('mirrored', flush=True); sys.exit(3)"
+    configure(laptop, ports, after_sync=f'python -c "{code}"')
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    wait_for("staging", lambda seen: seen.in_sync)
+    log = state / "logs" / "after_sync.log"
+    wait_until(lambda: log.exists() and log.read_text() == "mirrored\n")
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 2))
+    wait_for("staging", runs(2))
+    wait_until(lambda: log.read_text() == "mirrored\n" * 2)
+    wait_until(lambda: "after_sync ended with exit code 3" in delivery.said())
+
+
+def configure(root: Path, ports: dict[str, int], **more: Any) -> None:
+    document = {
+        "environments": {name: {"port": port} for name, port in ports.items()},
+        "poll_seconds": 0.1,
+        "health_deadline_seconds": 3,
+        "drain_seconds": 5,
+        "grace_seconds": 5,
+        "retry_seconds": 2,
+        "check_seconds": 0.2,
+        **more,
+    }
+    (root / "environments" / "local" / "delivery.yaml").write_text(yaml.safe_dump(document))
+
+
+def wait_for(environment: str, condition: Callable[[Observation], bool], model: str = "orders") -> Observation:
+    found: list[Observation] = []
+
+    def seen() -> bool:
+        observation = observations().of(environment, model)
+        if observation is not None and condition(observation):
+            found.append(observation)
+        return bool(found)
+
+    wait_until(seen)
+    return found[0]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it did not come about within {seconds} s; seen last: {observations()}")
+        time.sleep(0.05)
+
+
+def runs(version: int) -> Callable[[Observation], bool]:
+    return lambda seen: seen.in_sync and seen.running is not None and seen.running.model_version == version
+
+
+def wants(seen: Observation, commit: str) -> bool:
+    return seen.wanted is not None and seen.wanted.commit == commit
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - our own local address
+        return json.loads(response.read())
+
+
+def leftovers(tmp_path: Path) -> list[psutil.Process]:
+    """Processes that were started from this test's state folder and still run."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("BAKEHOUSE_DELIVERED_FROM") == str(tmp_path / "state"):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
