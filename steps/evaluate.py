@@ -72,7 +72,8 @@ def evaluate_room(
 ) -> Evaluation:
     """Figures of the candidate, of the champion, and of both together (named `champion_…`).
 
-    With no champion, or one whose graph is gone, the gates on `champion_…` figures pass and say why.
+    Without a champion's graph the gates on `champion_…` figures have nothing to hold and say why; whether a champion
+    that git names could be fetched is a gate of its own, where it is fetched.
     """
     items = ndjson.read(test_set, room.contract.Masked)
     candidate = predictor(room, onnx)
@@ -81,7 +82,7 @@ def evaluate_room(
     if champion_version is None:
         note = "First release: there is no champion to compare with."
     elif champion_onnx is None:
-        note = f"The champion is model version {champion_version}, whose graph is not in the image store any more."
+        note = f"The champion, model version {champion_version}, could not be fetched to compare with."
     else:
         note = f"Compared with model version {champion_version} on the same rows."
         champion = predictor(room, champion_onnx)

@@ -47,8 +47,8 @@ def export_room(room: Room, fitted: Path, test_set: Path, folder: Path) -> tuple
     answered = OnnxModel(path).run(room.features.arrays(items))
     agreement, difference = compare(answered, room.estimator.reference(estimator, items))
     gates = (
-        room.problem.gate("parity_agreement", agreement),
-        room.problem.gate("parity_difference", difference),
+        room.problem.gate("parity_label_agreement", agreement),
+        room.problem.gate("parity_score_difference", difference),
     )
     return path, Parity(rows=len(items), agreement=agreement, difference=difference, gates=gates)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from zenml import step
 from bakehouse import workspace
 from bakehouse.errors import ConfigurationError
 from bentos.common import ndjson
+from bentos.common.estimator import Items, Trial
 from bentos.common.room import Room, load_room
 from steps import tracking
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 class Standing(BaseModel):
     """One trial of the leaderboard; `score` is the room's primary metric on the dev set."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     candidate: str
     params: dict[str, Any]
@@ -53,68 +55,64 @@ def train(
 def train_room(
     room: Room, train_set: Path, dev_set: Path, data_version: str, trials: int, seed: int, folder: Path
 ) -> tuple[Path, str, Leaderboard]:
-    """Search, tracked. The winner is handed on as it was fitted and scored: it is not fitted again on more rows.
+    """Search, tracked. The winner is handed on as it was fitted and scored: calibrated, but not fitted again.
 
-    Raises `ConfigurationError` where `trials` is below one.
+    Raises `ConfigurationError` where there is no trial to make.
     """
     import joblib
 
-    if trials < 1:
-        raise ConfigurationError(f"trials is {trials}.", "Set it to 1 or more in the run configuration.")
     train_items = ndjson.read(train_set, room.contract.Masked)
     dev_items = ndjson.read(dev_set, room.contract.Masked)
-    search = room.estimator.search(seed)
-    best: Any = None
-    standings: list[Standing] = []
     client = tracking.client()
     experiment = tracking.experiment(client, room.name)
     with _run(client, experiment, f"training {room.name}") as parent:
-        tracking.log(
-            client,
-            parent,
-            params={
-                "data_version": data_version,
-                "seed": seed,
-                "trials": trials,
-                "train_rows": len(train_items),
-                "dev_rows": len(dev_items),
-            },
-        )
-        for _ in range(trials):
-            trial = search.ask()
-            if trial is None:
-                break
+        settings = {"data_version": data_version, "seed": seed, "trials": trials}
+        sizes = {"train_rows": len(train_items), "dev_rows": len(dev_items)}
+        tracking.log(client, parent, params={**settings, **sizes})
+        standings: list[Standing] = []
+        winner: tuple[Trial, Any] | None = None
+        search = room.estimator.search(seed)
+        while len(standings) < trials and (trial := search.ask()) is not None:
             with _run(client, experiment, trial.candidate, parent) as run:
                 tracking.log(client, run, params=trial.params)
-                started = time.perf_counter()
-                fitted = room.estimator.fit(trial, train_items, seed)
-                score = room.estimator.score(fitted, dev_items, seed)
-                standing = Standing(
-                    candidate=trial.candidate,
-                    params=dict(trial.params),
-                    score=score,
-                    seconds=time.perf_counter() - started,
-                    run=run,
-                )
-                tracking.log(client, run, metrics={room.estimator.METRIC: score, "seconds": standing.seconds})
-            search.tell(trial, score)
-            if all(score > other.score for other in standings):
-                best = fitted
+                fitted, standing = _try(room, trial, train_items, dev_items, seed, run)
+                tracking.log(client, run, metrics={room.estimator.METRIC: standing.score, "seconds": standing.seconds})
+            search.tell(trial, standing.score)
+            if all(standing.score > other.score for other in standings):
+                winner = trial, fitted
             standings.append(standing)
-        leaderboard = Leaderboard(
-            metric=room.estimator.METRIC,
-            standings=tuple(sorted(standings, key=lambda standing: standing.score, reverse=True)),
-        )
-        winner = leaderboard.standings[0]
+        if winner is None:
+            raise ConfigurationError(
+                f"{trials} trials of {room.name} are none at all.",
+                "Set trials to 1 or more in the run configuration, and give the candidates a space.",
+            )
+        trial, fitted = winner
+        path = folder / "fitted.joblib"
+        joblib.dump(room.estimator.calibrate(fitted, trial, train_items, dev_items, seed), path)
+        standings.sort(key=lambda standing: standing.score, reverse=True)
+        leaderboard = Leaderboard(metric=room.estimator.METRIC, standings=tuple(standings))
         tracking.log(
             client,
             parent,
-            params={"candidate": winner.candidate, **winner.params},
-            metrics={f"dev_{leaderboard.metric}": winner.score},
+            params={"candidate": trial.candidate, **trial.params},
+            metrics={f"dev_{leaderboard.metric}": standings[0].score},
         )
-    path = folder / "fitted.joblib"
-    joblib.dump(best, path)
     return path, parent, leaderboard
+
+
+def _try(room: Room, trial: Trial, train: Items, dev: Items, seed: int, run: str) -> tuple[Any, Standing]:
+    """The trial's estimator, and where it stands. A score that is not a number counts as the worst."""
+    started = time.perf_counter()
+    fitted = room.estimator.fit(trial, train, seed)
+    score = room.estimator.score(fitted, dev, seed)
+    standing = Standing(
+        candidate=trial.candidate,
+        params=dict(trial.params),
+        score=-math.inf if math.isnan(score) else score,
+        seconds=time.perf_counter() - started,
+        run=run,
+    )
+    return fitted, standing
 
 
 @contextmanager

@@ -101,7 +101,10 @@ class Estimator(Protocol):
         """The trial's estimator, fitted."""
 
     def score(self, fitted: Any, dev: Items, seed: int) -> float:
-        """The primary metric on the dev set; greater is better."""
+        """The primary metric on the dev set; greater is better. It may not depend on what `calibrate` sets."""
+
+    def calibrate(self, fitted: Any, trial: Trial, train: Items, dev: Items, seed: int) -> Any:
+        """The winning trial's estimator with its thresholds or probabilities set, where it has any to set."""
 
     def convert(self, fitted: Any) -> bytes:
         """The ONNX graph."""
