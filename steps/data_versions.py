@@ -73,7 +73,7 @@ def keep(model: str, batches: Sequence[Path]) -> DataVersion:
         version = str(out.hash_info.value)
         files = tuple(
             DataFile(path=key[0], md5=str(entry.value), size=meta.size, documents=documents[key[0]])
-            for key, meta, entry in out.get_obj()
+            for key, meta, entry in sorted(out.get_obj(), key=lambda one: str(one[0]))
         )
         kept = DataVersion(model=model, version=version, files=files)
         _write_pointer(folder, kept)

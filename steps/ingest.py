@@ -16,9 +16,11 @@ from steps.data_versions import DataVersion
 
 
 @step
-def ingest(model: str, batches: list[str]) -> Annotated[DataVersion, "data"]:
-    """The batches as one data version, kept by DVC where later steps, here or elsewhere, fetch it by its hash."""
-    return data_versions.keep(model, find(batches, workspace.root()))
+def ingest(model: str, batches: list[str]) -> tuple[Annotated[DataVersion, "data"], Annotated[str, "data_version"]]:
+    """The batches as one data version, kept by DVC where later steps, here or elsewhere, fetch it by its hash; and the
+    hash alone."""
+    data = data_versions.keep(model, find(batches, workspace.root()))
+    return data, data.version
 
 
 def find(batches: Sequence[str], root: Path) -> list[Path]:

@@ -1,0 +1,85 @@
+"""Release: bind image, model version, data, code and evidence in one commit to an environment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from zenml import get_step_context, step
+
+from bentos.common.room import load_room
+from gitops import promotion
+from gitops.release import Code, Data, Evidence, Image, Metric, Release, Run, now
+from gitops.repository import GitopsRepository
+from steps.admit import Acceptance
+from steps.data_versions import DataVersion
+from steps.decide import Verdict
+from steps.evaluate import Evaluation
+from steps.mirror import mirror
+from steps.package import Package
+
+
+@step
+def release(
+    model: str,
+    environment: str,
+    mlflow_run: str,
+    data: DataVersion,
+    acceptance: Acceptance,
+    evaluation: Evaluation,
+    verdict: Verdict,
+    code: Code,
+    package: Package,
+) -> Annotated[str, "commit"]:
+    """Commit the release to `environment`, mirror the registry's aliases, and return the commit."""
+    repository = GitopsRepository.open()
+    run = Run(zenml=str(get_step_context().pipeline_run.id), mlflow=mlflow_run)
+    document = Release(
+        model=model,
+        model_version=package.model_version,
+        image=Image(name=f"bakehouse/{model}", tag=str(package.model_version), digest=package.digest),
+        model_digest=package.model_digest,
+        data=bound_data(data, acceptance),
+        code=code,
+        run=run,
+        evidence=evidence(evaluation, verdict, package),
+        promotion_policy=load_room(model).problem.promotion,
+        created_at=now(),
+        created_by=repository.identity(),
+    )
+    commit = promotion.commit_release(repository, environment, document)
+    _mirror(repository)
+    return commit
+
+
+def bound_data(data: DataVersion, acceptance: Acceptance) -> Data:
+    """What the release says of its data: the version as it was kept, and what the gatekeeper let through."""
+    return Data(
+        version=data.version,
+        files=data.files,
+        documents=data.documents,
+        accepted=acceptance.accepted,
+        earliest=acceptance.earliest,
+        latest=acceptance.latest,
+    )
+
+
+def evidence(evaluation: Evaluation, verdict: Verdict, package: Package) -> Evidence:
+    """Why the candidate was let in."""
+    return Evidence(
+        champion=evaluation.champion,
+        champion_note=evaluation.champion_note,
+        test_rows=evaluation.test_rows,
+        test_digest=evaluation.test_digest,
+        metrics={name: Metric(**metric.model_dump()) for name, metric in evaluation.metrics.items()},
+        gates=verdict.gates,
+        reports=verdict.reports,
+        sbom=package.sbom,
+    )
+
+
+def _mirror(repository: GitopsRepository) -> None:
+    """The release stands once git has it, whatever the registry says: aliases can follow later."""
+    try:
+        mirror(repository)
+    except Exception as error:  # noqa: BLE001  MLflow's stores raise what their drivers do
+        print(f"The registry's aliases are not up to date ({error}). `python -m steps.mirror` mirrors them.")  # noqa: T201
