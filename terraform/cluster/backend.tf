@@ -1,0 +1,8 @@
+terraform {
+  # The bucket and its region are the environment's: -backend-config=../environments/<environment>/backend.hcl
+  backend "s3" {
+    key          = "cluster.tfstate"
+    encrypt      = true
+    use_lockfile = true
+  }
+}

@@ -1,0 +1,21 @@
+output "cluster" {
+  description = "How to reach the Kubernetes API."
+  value = {
+    name                  = module.cluster.name
+    endpoint              = module.cluster.endpoint
+    certificate_authority = module.cluster.certificate_authority
+  }
+}
+
+output "oidc" {
+  description = "Identity provider that pods prove themselves to, and its issuer without https://."
+  value = {
+    provider_arn = module.cluster.oidc_provider_arn
+    issuer       = module.cluster.oidc_issuer
+  }
+}
+
+output "node_role_arn" {
+  description = "Role of the nodes."
+  value       = aws_iam_role.nodes.arn
+}

@@ -1,0 +1,8 @@
+repository             = "bakehouse/bakehouse"
+break_glass_principals = ["arn:aws:iam::222222222222:role/sso/platform-on-call"]
+
+namespaces = {
+  services  = "bakehouse-production"
+  pipelines = "zenml"
+  tracking  = "mlflow"
+}

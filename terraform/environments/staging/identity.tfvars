@@ -1,0 +1,8 @@
+repository             = "bakehouse/bakehouse"
+break_glass_principals = ["arn:aws:iam::111111111111:role/sso/platform-on-call"]
+
+namespaces = {
+  services  = "bakehouse-staging"
+  pipelines = "zenml"
+  tracking  = "mlflow"
+}

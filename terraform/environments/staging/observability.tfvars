@@ -1,0 +1,2 @@
+alarm_emails = ["ml-platform@example.com"]
+log_days     = 180

@@ -1,0 +1,76 @@
+locals {
+  foundation = data.terraform_remote_state.foundation.outputs
+  storage    = data.terraform_remote_state.storage.outputs
+  oidc       = data.terraform_remote_state.cluster.outputs.oidc
+
+  workload_boundary = local.foundation.boundary_arns["workload"]
+  platform_boundary = local.foundation.boundary_arns["platform"]
+}
+
+# The three roles of a model share their policies with those of every other model: what a role may touch is decided by
+# its tag `model`, in policies.tf. One more model is three more roles and no more policy.
+module "service" {
+  source   = "../modules/workload_role"
+  for_each = toset(local.storage.models)
+
+  name              = "${local.name}-service-${each.key}"
+  path              = local.path
+  description       = "Answers for ${each.key}: reads its artifacts, writes its prediction log."
+  workload          = "service"
+  model             = each.key
+  namespace         = var.namespaces.services
+  service_account   = each.key
+  policy_arn        = aws_iam_policy.this["service"].arn
+  oidc_provider_arn = local.oidc.provider_arn
+  oidc_issuer       = local.oidc.issuer
+  boundary_arn      = local.workload_boundary
+}
+
+module "training" {
+  source   = "../modules/workload_role"
+  for_each = toset(local.storage.models)
+
+  name              = "${local.name}-training-${each.key}"
+  path              = local.path
+  description       = "Trains ${each.key}: reads its data, writes its artifacts, evidence and images."
+  workload          = "training"
+  model             = each.key
+  namespace         = var.namespaces.pipelines
+  service_account   = "training-${each.key}"
+  policy_arn        = aws_iam_policy.this["training"].arn
+  oidc_provider_arn = local.oidc.provider_arn
+  oidc_issuer       = local.oidc.issuer
+  boundary_arn      = local.workload_boundary
+}
+
+module "monitoring" {
+  source   = "../modules/workload_role"
+  for_each = toset(local.storage.models)
+
+  name              = "${local.name}-monitoring-${each.key}"
+  path              = local.path
+  description       = "Watches ${each.key}: reads its prediction log, writes its reports."
+  workload          = "monitoring"
+  model             = each.key
+  namespace         = var.namespaces.pipelines
+  service_account   = "monitoring-${each.key}"
+  policy_arn        = aws_iam_policy.this["monitoring"].arn
+  oidc_provider_arn = local.oidc.provider_arn
+  oidc_issuer       = local.oidc.issuer
+  boundary_arn      = local.workload_boundary
+}
+
+module "tracking" {
+  source = "../modules/workload_role"
+
+  name              = "${local.name}-tracking"
+  path              = local.path
+  description       = "The MLflow server: serves the artifacts of every model."
+  workload          = "tracking"
+  namespace         = var.namespaces.tracking
+  service_account   = "mlflow"
+  policy_arn        = aws_iam_policy.this["tracking"].arn
+  oidc_provider_arn = local.oidc.provider_arn
+  oidc_issuer       = local.oidc.issuer
+  boundary_arn      = local.workload_boundary
+}

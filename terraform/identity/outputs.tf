@@ -1,0 +1,34 @@
+output "service_role_arns" {
+  description = "Roles of the services, by model, for their service accounts' annotation."
+  value       = { for model, role in module.service : model => role.arn }
+}
+
+output "training_role_arns" {
+  description = "Roles of the training pipelines, by model."
+  value       = { for model, role in module.training : model => role.arn }
+}
+
+output "monitoring_role_arns" {
+  description = "Roles of the monitoring pipelines, by model."
+  value       = { for model, role in module.monitoring : model => role.arn }
+}
+
+output "tracking_role_arn" {
+  description = "Role of the MLflow server."
+  value       = module.tracking.arn
+}
+
+output "github_role_arns" {
+  description = "Roles of the workflows: plan and apply."
+  value       = { plan = module.plan.arn, apply = module.apply.arn }
+}
+
+output "break_glass_role_arn" {
+  description = "Role for an emergency; an alarm watches it."
+  value       = module.break_glass.arn
+}
+
+output "namespaces" {
+  description = "Kubernetes namespaces that the roles are bound to."
+  value       = var.namespaces
+}

@@ -1,0 +1,38 @@
+variable "repository" {
+  description = "GitHub repository whose workflows plan and apply: owner/name."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.repository))
+    error_message = "repository must be owner/name."
+  }
+}
+
+variable "namespaces" {
+  description = "Kubernetes namespaces: of the services, of the pipelines' pods, and of the MLflow server."
+  type = object({
+    services  = string
+    pipelines = string
+    tracking  = string
+  })
+
+  validation {
+    condition     = alltrue([for name in values(var.namespaces) : can(regex("^[a-z][a-z0-9-]{0,62}$", name))])
+    error_message = "namespaces must be Kubernetes names."
+  }
+
+  validation {
+    condition     = length(distinct(values(var.namespaces))) == 3
+    error_message = "namespaces must differ: a service account's name alone would not tell one workload from another."
+  }
+}
+
+variable "break_glass_principals" {
+  description = "Roles or users, each by its exact ARN, that may take the break-glass role."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.break_glass_principals) > 0
+    error_message = "break_glass_principals must name somebody."
+  }
+}

@@ -1,0 +1,4 @@
+output "arn" {
+  description = "ARN of the boundary policy."
+  value       = aws_iam_policy.this.arn
+}

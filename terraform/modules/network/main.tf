@@ -1,0 +1,199 @@
+data "aws_availability_zones" "available" {
+  state = "available"
+}
+
+locals {
+  zones = slice(data.aws_availability_zones.available.names, 0, var.zones)
+}
+
+resource "aws_vpc" "this" {
+  cidr_block           = var.cidr
+  enable_dns_hostnames = true
+  enable_dns_support   = true
+  tags                 = { Name = var.name }
+}
+
+# Left without a rule, so that nothing that forgets its own security group is reachable.
+resource "aws_default_security_group" "closed" {
+  vpc_id = aws_vpc.this.id
+  tags   = { Name = "${var.name}-default-closed" }
+}
+
+resource "aws_subnet" "private" {
+  count = var.zones
+
+  vpc_id                  = aws_vpc.this.id
+  availability_zone       = local.zones[count.index]
+  cidr_block              = cidrsubnet(var.cidr, 4, count.index)
+  map_public_ip_on_launch = false
+  tags                    = { Name = "${var.name}-private-${local.zones[count.index]}", "kubernetes.io/role/internal-elb" = "1" }
+}
+
+resource "aws_route_table" "private" {
+  vpc_id = aws_vpc.this.id
+  tags   = { Name = "${var.name}-private" }
+}
+
+resource "aws_route_table_association" "private" {
+  count = var.zones
+
+  subnet_id      = aws_subnet.private[count.index].id
+  route_table_id = aws_route_table.private.id
+}
+
+# The way out, for what has no endpoint (the git host, package registries): one subnet that holds a NAT gateway and
+# nothing else. Without `egress` the network is closed.
+resource "aws_internet_gateway" "egress" {
+  count = var.egress ? 1 : 0
+
+  vpc_id = aws_vpc.this.id
+  tags   = { Name = "${var.name}-egress" }
+}
+
+resource "aws_subnet" "egress" {
+  count = var.egress ? 1 : 0
+
+  vpc_id                  = aws_vpc.this.id
+  availability_zone       = local.zones[0]
+  cidr_block              = cidrsubnet(var.cidr, 8, 255)
+  map_public_ip_on_launch = false
+  tags                    = { Name = "${var.name}-egress" }
+}
+
+resource "aws_route_table" "egress" {
+  count = var.egress ? 1 : 0
+
+  vpc_id = aws_vpc.this.id
+  tags   = { Name = "${var.name}-egress" }
+}
+
+resource "aws_route" "internet" {
+  count = var.egress ? 1 : 0
+
+  route_table_id         = aws_route_table.egress[0].id
+  destination_cidr_block = "0.0.0.0/0"
+  gateway_id             = aws_internet_gateway.egress[0].id
+}
+
+resource "aws_route_table_association" "egress" {
+  count = var.egress ? 1 : 0
+
+  subnet_id      = aws_subnet.egress[0].id
+  route_table_id = aws_route_table.egress[0].id
+}
+
+resource "aws_eip" "egress" {
+  count = var.egress ? 1 : 0
+
+  domain = "vpc"
+  tags   = { Name = "${var.name}-egress" }
+}
+
+resource "aws_nat_gateway" "egress" {
+  count = var.egress ? 1 : 0
+
+  allocation_id = aws_eip.egress[0].id
+  subnet_id     = aws_subnet.egress[0].id
+  tags          = { Name = "${var.name}-egress" }
+
+  depends_on = [aws_internet_gateway.egress]
+}
+
+resource "aws_route" "egress" {
+  count = var.egress ? 1 : 0
+
+  route_table_id         = aws_route_table.private.id
+  destination_cidr_block = "0.0.0.0/0"
+  nat_gateway_id         = aws_nat_gateway.egress[0].id
+}
+
+resource "aws_vpc_endpoint" "s3" {
+  vpc_id            = aws_vpc.this.id
+  service_name      = "com.amazonaws.${var.region}.s3"
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = [aws_route_table.private.id]
+  tags              = { Name = "${var.name}-s3" }
+}
+
+resource "aws_security_group" "endpoints" {
+  name        = "${var.name}-endpoints"
+  description = "AWS endpoints, reached from inside the network only."
+  vpc_id      = aws_vpc.this.id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "endpoints" {
+  security_group_id = aws_security_group.endpoints.id
+  description       = "HTTPS from the network."
+  cidr_ipv4         = var.cidr
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
+resource "aws_vpc_endpoint" "interface" {
+  for_each = var.endpoints
+
+  vpc_id              = aws_vpc.this.id
+  service_name        = "com.amazonaws.${var.region}.${each.key}"
+  vpc_endpoint_type   = "Interface"
+  private_dns_enabled = true
+  subnet_ids          = aws_subnet.private[*].id
+  security_group_ids  = [aws_security_group.endpoints.id]
+  tags                = { Name = "${var.name}-${each.key}" }
+}
+
+resource "aws_cloudwatch_log_group" "flow" {
+  name              = "/${var.name}/network/flow"
+  retention_in_days = var.flow_log_days
+  kms_key_id        = var.key_arn
+}
+
+data "aws_iam_policy_document" "flow_trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["vpc-flow-logs.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [var.account_id]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "flow" {
+  statement {
+    actions = [
+      "logs:CreateLogStream",
+      "logs:DescribeLogStreams",
+      "logs:PutLogEvents",
+    ]
+    resources = ["arn:aws:logs:${var.region}:${var.account_id}:log-group:/${var.name}/network/flow:*"]
+  }
+}
+
+resource "aws_iam_role" "flow" {
+  name                 = "${var.name}-flow-logs"
+  path                 = "/${var.name}/"
+  description          = "Lets VPC flow logs write to their log group."
+  assume_role_policy   = data.aws_iam_policy_document.flow_trust.json
+  permissions_boundary = var.boundary_arn
+}
+
+resource "aws_iam_role_policy" "flow" {
+  name   = "write-flow-logs"
+  role   = aws_iam_role.flow.id
+  policy = data.aws_iam_policy_document.flow.json
+}
+
+resource "aws_flow_log" "this" {
+  vpc_id                   = aws_vpc.this.id
+  traffic_type             = "ALL"
+  log_destination          = aws_cloudwatch_log_group.flow.arn
+  iam_role_arn             = aws_iam_role.flow.arn
+  max_aggregation_interval = 60
+}

@@ -1,0 +1,14 @@
+output "alarm_topic_arn" {
+  description = "Topic that every alarm is sent to."
+  value       = aws_sns_topic.alarms.arn
+}
+
+output "log_groups" {
+  description = "Log groups of the services, by model."
+  value       = { for model, group in aws_cloudwatch_log_group.service : model => group.name }
+}
+
+output "alarms" {
+  description = "Names of all alarms."
+  value       = module.alarms.names
+}
