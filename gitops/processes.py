@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from gitops.release import RELEASE_FILE, Release
 
 Start = Callable[[Release, Path, int], list[str]]
 
-_MARK = "BAKEHOUSE_DELIVERED_FROM"
+_MARK = "BAKEHOUSE_PROCESS_HOME"
 _LEASH = Path(__file__).with_name("leash.py")
 _PROBE = aiohttp.ClientTimeout(total=5)
 _TAIL = 16 * 1024
@@ -86,13 +85,13 @@ class Backend:
             return False
 
     async def stop(self, drain_seconds: float, grace_seconds: float) -> None:
-        """Let the requests in flight finish, then end it: SIGTERM, and SIGKILL to whatever of it is left."""
+        """Let the requests in flight finish, then end it: SIGTERM, then SIGKILL to whatever of it is left."""
         await self.upstream.drained(drain_seconds)
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 self.process.terminate()
             await asyncio.wait({self.exited}, timeout=grace_seconds)
-        _kill_group(self.process.pid)
+        await asyncio.to_thread(_end_all_from, self.home)
         await self.exited
         await self.upstream.close()
         await asyncio.to_thread(shutil.rmtree, self.home, ignore_errors=True)
@@ -152,18 +151,13 @@ async def start(environment: str, pinned: Pinned, release: Release, command: Sta
 def end_orphans() -> int:
     """End every process that an earlier delivery on this state folder left behind, and return how many.
 
-    Only for the one that holds the delivery lock: by the mark in their environment, so never another's process.
+    Only for the one that holds the delivery lock.
     """
-    mark = str(workspace.state())
-    orphans = [process for process in psutil.process_iter() if _mark_of(process) == mark]
-    for orphan in orphans:
-        with contextlib.suppress(psutil.Error):
-            orphan.kill()
-    psutil.wait_procs(orphans, timeout=5)
+    ended = _end_all_from(_homes())
     shutil.rmtree(_homes(), ignore_errors=True)
     for partial in (workspace.state() / "run").glob(".unpacking-*"):
         shutil.rmtree(partial, ignore_errors=True)
-    return len(orphans)
+    return ended
 
 
 def _unpacked(release: Release) -> Path:
@@ -192,7 +186,8 @@ async def _spawn(
 def _environment(environment: str, release: Release, home: Path) -> dict[str, str]:
     return {
         **os.environ,
-        _MARK: str(workspace.state()),
+        _MARK: str(home),
+        "BAKEHOUSE_STATE": str(workspace.state()),
         "BAKEHOUSE_RELEASE": str(home / RELEASE_FILE),
         "BAKEHOUSE_PREDICTION_LOG": str(workspace.state() / "predictions" / environment / release.model),
         # Each process has its own home: BentoML empties the metrics folder in it at every start.
@@ -221,14 +216,20 @@ def _free_port() -> int:
         return port
 
 
-def _kill_group(pid: int) -> None:
-    # Its own session's group: what it started goes with it, even when it was killed and could not see to that.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+def _end_all_from(folder: Path) -> int:
+    """Kill every process whose home is at or under `folder`, known by the mark in its environment, which its children
+    inherit: BentoML's workers leave their parent's process group, and a pid may be another's by now."""
+    found = [process for process in psutil.process_iter() if _is_from(folder, process)]
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(found, timeout=5)
+    return len(found)
 
 
-def _mark_of(process: psutil.Process) -> str | None:
+def _is_from(folder: Path, process: psutil.Process) -> bool:
     try:
-        return process.environ().get(_MARK)
+        home = process.environ().get(_MARK)
     except (psutil.Error, OSError):
-        return None
+        return False
+    return home is not None and Path(home).is_relative_to(folder)

@@ -30,7 +30,7 @@ if "fail" in behaviour:
     sys.exit(behaviour["fail"])
 if behaviour.get("child"):
     import subprocess
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
 
 async def readyz(request):
     ready = time.monotonic() - started > behaviour.get("ready_after", 0) and not pathlib.Path("sick").exists()

@@ -260,12 +260,15 @@ def test_a_failed_release_is_tried_again_after_a_while(delivery: Delivery, tmp_p
     wait_for("staging", lambda seen: seen.in_sync)
 
 
-def test_a_process_that_dies_is_started_again(delivery: Delivery, tmp_path: Path) -> None:
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+def test_a_process_that_dies_is_started_again_and_what_it_had_started_ends(delivery: Delivery, tmp_path: Path) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1, child=True))
     delivery.start()
     first = wait_for("staging", lambda seen: seen.in_sync)
     before = get(f"{first.url}/predict")["pid"]
+    children = psutil.Process(before).children()
+    assert len(children) == 1
     os.kill(before, signal.SIGKILL)
+    wait_until(lambda: not children[0].is_running())
     seen = wait_for("staging", lambda seen: seen.in_sync and seen.since != first.since)
     assert get(f"{seen.url}/predict")["pid"] != before
     assert seen.message == ""
@@ -496,7 +499,7 @@ def leftovers(tmp_path: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("BAKEHOUSE_DELIVERED_FROM") == str(tmp_path / "state"):
+            if str(tmp_path / "state") in process.environ().get("BAKEHOUSE_PROCESS_HOME", ""):
                 found.append(process)
         except psutil.Error:
             continue
