@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict
 from zenml import step
 
+from bakehouse.errors import DataError
 from bakehouse.gates import GateResult, holds
 from bentos.common import ndjson
 from bentos.common.estimator import Figure, Predict
@@ -72,24 +73,30 @@ def evaluate_room(
 ) -> Evaluation:
     """Figures of the candidate, of the champion, and of both together (named `champion_…`).
 
-    Without a champion's graph the gates on `champion_…` figures have nothing to hold and say why; whether a champion
-    that git names could be fetched is a gate of its own, where it is fetched.
+    Where there is no champion, or none that takes today's features, the gates on `champion_…` figures have nothing to
+    hold and say why. Whether a champion that git names could be fetched is a gate of its own, where it is fetched.
     """
     items = ndjson.read(test_set, room.contract.Masked)
     candidate = predictor(room, onnx)
     figures = dict(room.estimator.figures(candidate, items, seed))
     beside: Mapping[str, Figure] = {}
+    compared = None
     if champion_version is None:
         note = "First release: there is no champion to compare with."
     elif champion_onnx is None:
         note = f"The champion, model version {champion_version}, could not be fetched to compare with."
     else:
-        note = f"Compared with model version {champion_version} on the same rows."
         champion = predictor(room, champion_onnx)
-        beside = room.estimator.figures(champion, items, seed)
-        figures |= room.estimator.compare(candidate, champion, items, seed)
+        try:
+            beside = room.estimator.figures(champion, items, seed)
+            figures |= room.estimator.compare(candidate, champion, items, seed)
+        except DataError as error:
+            note = f"Model version {champion_version} does not take today's features: {error.message}"
+        else:
+            compared = champion_version
+            note = f"Compared with model version {champion_version} on the same rows."
     return Evaluation(
-        champion=champion_version if champion_onnx else None,
+        champion=compared,
         champion_note=note,
         test_rows=len(items),
         test_digest="sha256:" + hashlib.sha256(test_set.read_bytes()).hexdigest(),

@@ -65,7 +65,7 @@ def average_precision(scores: Floats, positive: Bools, weights: Floats) -> Float
     """The area under the precision-recall steps, a greater score meaning positive; as scikit-learn defines it."""
     precisions, recalls = precision_recall(scores, positive, weights)
     gained = np.diff(recalls, axis=1, prepend=0.0)
-    return np.einsum("rt,rt->r", gained, np.nan_to_num(precisions))
+    return np.asarray((gained * np.nan_to_num(precisions)).sum(axis=1), dtype=np.float64)
 
 
 def precision_recall(scores: Floats, positive: Bools, weights: Floats) -> tuple[Floats, Floats]:
@@ -112,7 +112,7 @@ def permutation_importance(
 
 def _average_ranks(scores: Floats) -> Floats:
     _, places, sizes = np.unique(scores, return_inverse=True, return_counts=True)
-    return (np.cumsum(sizes) - (sizes - 1) / 2)[places]
+    return np.asarray((np.cumsum(sizes) - (sizes - 1) / 2)[places], dtype=np.float64)
 
 
 def _divide(numerator: Floats, denominator: Floats) -> Floats:

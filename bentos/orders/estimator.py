@@ -27,7 +27,7 @@ METRIC = "mean_average_precision"
 CANDIDATES = (
     Candidate(
         "isolation_forest",
-        {"n_estimators": (64, 128), "max_samples": (64, 128, 256), "max_features": (0.4, 0.7, 1.0)},
+        {"n_estimators": (100, 150), "max_samples": (64, 128, 256), "max_features": (0.4, 0.7, 1.0)},
     ),
 )
 FOLDS = 5
