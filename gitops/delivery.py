@@ -336,7 +336,7 @@ def _head_of(repository: GitopsRepository) -> str:
         known = repository.head()
         reference = f"refs/heads/{repository.branch}"
         listing = git.run(repository.cache, "ls-remote", repository.url, reference, timeout=git.NETWORK_TIMEOUT_SECONDS)
-    except git.GitFailure as failure:
+    except git.GitError as failure:
         raise git.explain(failure, repository.url, repository.branch) from failure
     if listing.decode().split("\t")[0] == known:
         return known
