@@ -59,6 +59,8 @@ verb_env() { # Print the settings that keep all state under .bakehouse and telem
     DVC_SITE_CACHE_DIR "$state/dvc/site" \
     GX_ANALYTICS_ENABLED false \
     FEAST_USAGE False \
+    ORT_DISABLE_TELEMETRY 1 \
+    SKB_DATA_DIRECTORY "$state/cache/skrub" \
     DO_NOT_TRACK 1 \
     MPLBACKEND Agg \
     MPLCONFIGDIR "$state/cache/matplotlib"
