@@ -23,13 +23,13 @@ import psutil
 from bakehouse import archives, workspace
 from bakehouse.errors import DeliveryError
 from gitops.front import Upstream
+from gitops.leash import leashed
 from gitops.observations import Pinned
 from gitops.release import RELEASE_FILE, Release
 
 Start = Callable[[Release, Path, int], list[str]]
 
 _MARK = "BAKEHOUSE_PROCESS_HOME"
-_LEASH = Path(__file__).with_name("leash.py")
 _PROBE = aiohttp.ClientTimeout(total=5)
 _TAIL = 16 * 1024
 
@@ -133,7 +133,7 @@ async def start(environment: str, pinned: Pinned, release: Release, command: Sta
     home = _home(environment, release, port)
     log = workspace.state() / "logs" / environment / f"{release.model}-{release.model_version}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    arguments = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command(release, bento, port)]
+    arguments = leashed(command(release, bento, port))
     with log.open("ab") as output:
         process = await _spawn(arguments, home, _environment(environment, release, home), output)
     return Backend(
