@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -49,7 +50,7 @@ def main() -> int:
         return 1
 
 
-def up(console: Console, delivery: Settings, mlflow_port: int) -> None:
+def up(console: Console, delivery: Settings, mlflow_port: int) -> NoReturn:
     """Start everything, show where it answers, and watch over it. Raises `DeliveryError` where something ends."""
     if observations().delivering:
         raise DeliveryError("A delivery runs here already.", "Stop it first; `bakehouse status` shows what it runs.")
