@@ -44,10 +44,13 @@ verb_setup() { # Make or update .venv from requirements.lock, hashes checked. Qu
 }
 
 verb_env() { # Print the settings that keep all state under .bakehouse and telemetry off, for `eval`.
+  # ZenML takes a folder with .zen in it for a repository; here it follows the state, not the checkout.
+  mkdir -p "$state/zenml/.zen"
   local quote="'" escaped="'\\''"
   local state=${state//$quote/$escaped} root=${root//$quote/$escaped}
   printf "export %s='%s'\n" \
     ZENML_CONFIG_PATH "$state/zenml" \
+    ZENML_REPOSITORY_PATH "$state/zenml" \
     ZENML_CUSTOM_SOURCE_ROOT "$root" \
     ZENML_ANALYTICS_OPT_IN false \
     ZENML_AUTO_OPEN_DASHBOARD false \
@@ -63,7 +66,9 @@ verb_env() { # Print the settings that keep all state under .bakehouse and telem
     SKB_DATA_DIRECTORY "$state/cache/skrub" \
     DO_NOT_TRACK 1 \
     MPLBACKEND Agg \
-    MPLCONFIGDIR "$state/cache/matplotlib"
+    MPLCONFIGDIR "$state/cache/matplotlib" \
+    UV_CACHE_DIR "${UV_CACHE_DIR:-$state/cache/uv}" \
+    PIP_CACHE_DIR "${PIP_CACHE_DIR:-$state/cache/pip}"
 }
 
 verb_demo() { # Take real orders the whole way: train, release, promote, answer, roll back.
@@ -200,7 +205,6 @@ append_once() {
 enter_venv() {
   eval "$(verb_env)"
   export VIRTUAL_ENV="$venv" PATH="$venv/bin:$state/bin:$PATH"
-  export UV_CACHE_DIR="${UV_CACHE_DIR:-$state/cache/uv}" PIP_CACHE_DIR="${PIP_CACHE_DIR:-$state/cache/pip}"
   export UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}"
   unset PYTHONPATH PYTHONHOME
   cd "$root"

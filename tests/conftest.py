@@ -10,20 +10,21 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-PLACEHOLDER = "/state-of-the-test"
+PLACEHOLDER = "{state}"
 
 
 @pytest.fixture(scope="session")
-def settings() -> dict[str, str]:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The settings of `./run.sh env`, with a placeholder where the state folder stands."""
+    folder = str(tmp_path_factory.mktemp("settings"))
     printed = subprocess.run(
         [CHECKOUT / "run.sh", "env"],
-        env={**os.environ, "BAKEHOUSE_STATE": PLACEHOLDER},
+        env={**os.environ, "BAKEHOUSE_STATE": folder},
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    return dict(word.split("=", 1) for word in shlex.split(printed) if "=" in word)
+    return dict(word.split("=", 1) for word in shlex.split(printed.replace(folder, PLACEHOLDER)) if "=" in word)
 
 
 @pytest.fixture(autouse=True)
