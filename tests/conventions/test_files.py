@@ -21,7 +21,7 @@ FORBIDDEN = {
     "a path of one machine": re.compile(r"(?<![\w.$}/-])/(?:home|Users)/(?!bentoml\b)\w|(?<![\w.$}/-])/(?:root|work)/"),
     "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
     "a cloud or forge token": re.compile(r"\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_\w{36}|github_pat_\w{22}|xox[abp]-\w{10})"),
-    "a password in an address": re.compile(r"://[^\s/:@{}$<>]+:[^\s/@{}$<>]+@"),
+    "a password in an address": re.compile(r"://[^\s/:@{}$<>]+:[^\s/@{}$<>]+@(?!127\.0\.0\.1\b|localhost\b)"),
 }
 
 
