@@ -1,4 +1,4 @@
-"""What every test gets: a state folder of its own, with the settings that `./run.sh env` prints. No test sees another's state."""
+"""What every test gets: a state folder of its own, with the settings that `./run.sh env` prints."""
 
 from __future__ import annotations
 
