@@ -33,7 +33,9 @@ class Parity(BaseModel):
 @step
 def export(model: str, fitted: Path, test_set: Path) -> tuple[Annotated[Path, "onnx"], Annotated[Parity, "parity"]]:
     """The graph that will answer, and its parity with the estimator; a missed gate is returned, not raised."""
-    return export_room(load_room(model), fitted, test_set, workspace.scratch("export"))
+    # ZenML sees several outputs only where a step returns a literal tuple.
+    onnx, parity = export_room(load_room(model), fitted, test_set, workspace.scratch("export"))
+    return onnx, parity
 
 
 def export_room(room: Room, fitted: Path, test_set: Path, folder: Path) -> tuple[Path, Parity]:

@@ -22,7 +22,9 @@ PARTS = ("train", "dev", "test")
 @step
 def split(model: str, masked: Path) -> tuple[Annotated[Path, "train"], Annotated[Path, "dev"], Annotated[Path, "test"]]:
     """Three NDJSON files that together hold every line of `masked` once, unchanged."""
-    return split_file(load_room(model), masked, workspace.scratch("split"))
+    # ZenML sees several outputs only where a step returns a literal tuple.
+    train, dev, test = split_file(load_room(model), masked, workspace.scratch("split"))
+    return train, dev, test
 
 
 def split_file(room: Room, masked: Path, folder: Path) -> tuple[Path, Path, Path]:

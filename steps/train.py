@@ -49,7 +49,11 @@ def train(
     model: str, train_set: Path, dev_set: Path, data_version: str, trials: int, seed: int
 ) -> tuple[Annotated[Path, "fitted"], Annotated[str, "mlflow_run"], Annotated[Leaderboard, "leaderboard"]]:
     """The best of `trials` trials as a joblib file, the MLflow run that holds them all, and their leaderboard."""
-    return train_room(load_room(model), train_set, dev_set, data_version, trials, seed, workspace.scratch("train"))
+    # ZenML sees several outputs only where a step returns a literal tuple.
+    fitted, run, leaderboard = train_room(
+        load_room(model), train_set, dev_set, data_version, trials, seed, workspace.scratch("train")
+    )
+    return fitted, run, leaderboard
 
 
 def train_room(

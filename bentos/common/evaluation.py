@@ -112,9 +112,11 @@ def permutation_importance(
 
 def _average_ranks(scores: Floats) -> Floats:
     _, places, sizes = np.unique(scores, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(sizes) - (sizes - 1) / 2)[places], dtype=np.float64)
+    ranks: Floats = np.cumsum(sizes) - (sizes - 1) / 2
+    return ranks[places]
 
 
 def _divide(numerator: Floats, denominator: Floats) -> Floats:
     shape = np.broadcast(numerator, denominator).shape
-    return np.divide(numerator, denominator, out=np.full(shape, np.nan), where=denominator != 0)
+    quotient: Floats = np.divide(numerator, denominator, out=np.full(shape, np.nan), where=denominator != 0)
+    return quotient
