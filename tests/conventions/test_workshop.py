@@ -99,6 +99,19 @@ def test_every_bakehouse_command_stands_in_the_reference(checkout: Path) -> None
     assert not [name for name in bakehouse_commands() if f"bakehouse {name}" not in reference]
 
 
+def test_what_the_workflows_run_exists(checkout: Path) -> None:
+    """Every make target, verb, `bakehouse` command with its options, and pipeline that a workflow runs is there."""
+    commands = bakehouse_commands()
+    wrong = []
+    for name in workflow_files():
+        text = (checkout / ".github/workflows" / name).read_text()
+        for line in re.findall(r"^ *(?:- run: )?((?:make|bakehouse|\./run\.sh|zenml) .+)$", text, re.MULTILINE):
+            reason = _fault(shlex.split(re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", line)), checkout, commands)
+            if reason:
+                wrong.append(f"{name}: {line}: {reason}")
+    assert not wrong
+
+
 def test_what_the_documentation_tells_to_type_exists(checkout: Path) -> None:
     """Every make target, verb, `bakehouse` command with its options, and pipeline that a page names is there."""
     commands = bakehouse_commands()
