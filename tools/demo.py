@@ -135,9 +135,9 @@ class Demo:
         """Ask an environment once it answers with the release."""
         version = release.model_version
         with self.tour.stop(f"Ask {environment}") as stop:
-            self.await_answer(environment, release)
+            seconds = self.await_answer(environment, release)
             self.ask(environment, release)
-            stop.outcome = f"{environment} answers with version {version}"
+            stop.outcome = f"{environment} answers with version {version}, {seconds:.0f} s after the commit"
 
     def promote(self, release: Release) -> None:
         """From staging to production, when every gate passes."""
@@ -156,10 +156,11 @@ class Demo:
         with self.tour.stop(f"Roll {PRODUCTION} back") as stop:
             self.tour.run(f"bakehouse rollback {self.model} --env {PRODUCTION}")
             earlier = self.pinned(PRODUCTION)
-            self.await_answer(PRODUCTION, earlier)
+            seconds = self.await_answer(PRODUCTION, earlier)
             self.ask(PRODUCTION, earlier)
             stop.outcome = (
-                f"{PRODUCTION} answers with version {earlier.model_version} again, instead of {bad.model_version}"
+                f"{PRODUCTION} answers with version {earlier.model_version} again instead of {bad.model_version},"
+                f" {seconds:.0f} s after the commit"
             )
 
     def be_refused(self, bad: Release) -> None:
@@ -185,8 +186,8 @@ class Demo:
             raise StoppedError(f"{environment} answers as {told}, and git names version {release.model_version}.")
         self.tour.ask(f"{url}/predict", self.example)
 
-    def await_answer(self, environment: str, release: Release) -> None:
-        """Wait until delivery has brought what git names, and say how long that took."""
+    def await_answer(self, environment: str, release: Release) -> float:
+        """Wait until delivery has brought what git names; the seconds from its commit to then."""
 
         def answers() -> bool:
             self.still_delivering()
@@ -199,6 +200,10 @@ class Demo:
 
         what = f"delivery brings version {release.model_version} to {environment}"
         self.tour.wait(what, answers, DELIVERY_SECONDS)
+        seen = observations().of(environment, self.model)
+        if seen is None or seen.running is None or seen.since is None:
+            raise StoppedError(f"{environment} stopped answering.")
+        return max(0.0, (seen.since - self.repository.commit_at(seen.running.commit).time).total_seconds())
 
     def await_soak(self) -> None:
         """Wait for as long as production wants staging to have answered well."""
@@ -237,13 +242,17 @@ class Demo:
 
     def show_gates(self, release: Release) -> None:
         """Why it was let in."""
-        table = Table("gate", "figure", "must be", "set in", box=None, padding=(0, 2))
+        table = Table(box=None, padding=(0, 2))
+        for name, share in (("gate", 0.5), ("figure", 0.2), ("must be", 0.2)):
+            table.add_column(name, no_wrap=True, max_width=int(share * self.tour.console.width))
         for gate in release.evidence.gates:
             figure, threshold = (
                 value if isinstance(value, str) else f"{value:.4g}" for value in (gate.figure, gate.threshold)
             )
-            table.add_row(f"✓ {gate.name}", figure, f"{gate.comparison} {threshold}", gate.source)
+            table.add_row(f"✓ {gate.name}", figure, f"{gate.comparison} {threshold}")
         self.tour.console.print(table)
+        files = sorted({gate.source.split(":")[0] for gate in release.evidence.gates})
+        self.tour.say(f"Every gate passed. Where the thresholds are set: {', '.join(files)}.")
 
     def show_last_commit(self) -> None:
         """The release commit, by git itself where the repository is on this machine."""

@@ -20,7 +20,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
@@ -125,7 +124,7 @@ class Tour:
         except (urllib.error.URLError, OSError, ValueError) as error:
             detail = error.read().decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else ""
             raise StoppedError(f"{url} did not answer: {error} {detail}") from error
-        self.console.print(Padding(Text(json.dumps(answer)), (0, 0, 0, 2)))
+        self.console.print(Text(f"  {json.dumps(answer)}"), soft_wrap=True)
         return answer
 
     def wait(self, what: str, condition: Callable[[], bool], seconds: float) -> None:
@@ -157,7 +156,7 @@ class Tour:
             status.update(f"step {started[1]}")
         shown = show(line)
         if shown is not None:
-            self.console.print(Padding(Text.from_ansi(shown), (0, 0, 0, 2)))
+            self.console.print(Text.from_ansi(f"  {shown}"), soft_wrap=True)
 
 
 def steps_only(line: str) -> str | None:
