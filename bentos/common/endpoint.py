@@ -1,7 +1,7 @@
 """The HTTP side of a service: `POST /predict` and `GET /release` as a raw ASGI application before BentoML's own routes.
 
 A prediction takes microseconds, and BentoML's stack for one request (Starlette's routing, tracing, a timer, a context)
-some hundreds; so these two paths are answered here, and every other one by BentoML. Knows no model.
+some hundreds; so these paths and the page are answered here, and every other one by BentoML. Knows no model.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import re
+import signal
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from time import perf_counter
@@ -30,15 +31,21 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+INDEX = "/"
+READY = "/readyz"
 PREDICT = "/predict"
 RELEASE = "/release"
 MOST_BYTES = 2 * 1024 * 1024
 BODY_SECONDS = 10.0
+DRAIN_SECONDS = 1.0
+"""How long it goes on answering after SIGTERM, telling each client to come back on another connection: closing at once,
+as uvicorn would, cuts off the request that a client is just sending on a connection that looks idle."""
 LARGE_BYTES = 64 * 1024
 """From here on a body is answered in a thread, so that the next small request and the probes need not wait for it."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _JSON = (b"content-type", b"application/json")
+_HTML = (b"content-type", b"text/html; charset=utf-8")
 
 _logger = logging.getLogger("bentoml.bakehouse")
 
@@ -63,13 +70,15 @@ class Endpoint:
         identity: Identity,
         metrics: ServiceMetrics,
         log: PredictionLog | None,
+        page: bytes,
     ) -> None:
         self._bentoml_app = bentoml_app
         self._pipeline = pipeline
         self._metrics = metrics
         self._log = log
-        self._release = identity.model_dump_json().encode()
+        self._draining = False
         self._version = (b"x-model-version", str(identity.model_version).encode())
+        self._documents = {RELEASE: (_JSON, identity.model_dump_json().encode()), INDEX: (_HTML, page)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -77,15 +86,18 @@ class Endpoint:
             if path == PREDICT:
                 await self._predict(scope, receive, send)
                 return
-            if path == RELEASE:
-                await self._answer_release(scope, send)
+            if path in self._documents:
+                await self._show(scope, send)
+                return
+            if path == READY and self._draining:
+                await _refuse(send, refused(503, "service", "It is shutting down"), scope)
                 return
             problem = _unroutable(self._bentoml_app, scope)
             if problem is not None:
                 await _refuse(send, problem, scope)
                 return
         elif scope["type"] == "lifespan":
-            send = self._closing_log(send)
+            send = self._following_lifespan(send)
         await self._bentoml_app(scope, receive, send)
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,6 +127,8 @@ class Endpoint:
             answer = _problems(
                 refused(500, "(service)", "The service failed; its log has this request's id"), request_id
             )
+        if self._draining:
+            headers.append((b"connection", b"close"))
         await _send(send, status, answer, headers)
         self._metrics.answered(status, perf_counter() - started)
         if prediction is not None:
@@ -122,20 +136,35 @@ class Endpoint:
             if self._log is not None:
                 self._log.record(request_id.decode(), prediction.requests, prediction.responses)
 
-    async def _answer_release(self, scope: Scope, send: Send) -> None:
+    async def _show(self, scope: Scope, send: Send) -> None:
+        kind, document = self._documents[scope["path"]]
         if scope["method"] in {"GET", "HEAD"}:
-            await _send(send, 200, self._release, [_JSON, self._version], only_head=scope["method"] == "HEAD")
+            await _send(send, 200, document, [kind, self._version], only_head=scope["method"] == "HEAD")
             return
         await _refuse(send, refused(405, "method", "This path is read only", "GET"), scope)
 
-    def _closing_log(self, send: Send) -> Send:
-        async def closing(message: Message) -> None:
+    def _following_lifespan(self, send: Send) -> Send:
+        async def following(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                self._drain_before_stopping()
             # uvicorn shuts the application down after its last answer, so nothing can be recorded any more.
-            if message["type"].startswith("lifespan.shutdown") and self._log is not None:
+            elif message["type"].startswith("lifespan.shutdown") and self._log is not None:
                 self._log.close()
             await send(message)
 
-        return closing
+        return following
+
+    def _drain_before_stopping(self) -> None:
+        stop = signal.getsignal(signal.SIGTERM)
+        if not callable(stop):
+            return
+        loop = asyncio.get_running_loop()
+
+        def drain() -> None:
+            self._draining = True
+            loop.call_later(DRAIN_SECONDS, stop, signal.SIGTERM, None)
+
+        loop.add_signal_handler(signal.SIGTERM, drain)
 
 
 def _headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bytes]:

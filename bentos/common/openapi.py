@@ -1,4 +1,6 @@
-"""The OpenAPI description of a service: BentoML's own, with `/predict` and `/release` in the words of the contract."""
+"""The docs of a service: BentoML's OpenAPI description with `/predict` and `/release` in the words of the contract, and
+the page that shows it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,22 @@ from pydantic.json_schema import models_json_schema
 from bentos.common.endpoint import MOST_BYTES, PREDICT, RELEASE
 from bentos.common.identity import Identity
 from bentos.common.predictor import MOST_DOCUMENTS
+
+PAGE = b"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Predictions</title>
+<link rel="stylesheet" href="./static_content/swagger-ui.css">
+</head>
+<body>
+<div id="docs"></div>
+<script src="./static_content/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "./docs.json", dom_id: "#docs", validatorUrl: null})</script>
+</body>
+</html>
+"""
+"""Swagger's page without the tag manager of BentoML's own, which tells Google who reads it."""
 
 _REFUSALS = {
     "400": "The body is not JSON.",

@@ -5,7 +5,6 @@ Holds the queue, the thread and the files. What personal data is, and how it is 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import queue
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 FOLDER_VARIABLE = "BAKEHOUSE_PREDICTION_LOG"
 GATHER_SECONDS = 0.05
@@ -48,16 +48,15 @@ class PredictionLog:
     def __init__(
         self,
         folder: Path,
+        mask: Mask,
         model: str,
         model_version: int,
-        mask: Mask,
         dropped: Callable[[int], None],
         *,
         capacity: int = 5_000,
         file_bytes: int = 64 * 1024 * 1024,
         keep_files: int = 10,
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._model = model
         self._model_version = model_version
@@ -121,7 +120,7 @@ class PredictionLog:
                 "request": self._mask(prediction.request),
                 "response": prediction.response.model_dump(mode="json"),
             }
-            return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            return to_json(document) + b"\n"
         except Exception as error:  # whatever goes wrong, serving goes on and nothing unmasked is written
             _logger.warning("A prediction could not be masked and was left out of the log: %s.", type(error).__name__)
             return None

@@ -23,16 +23,16 @@ from typing import Any, cast
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.service.openapi.specification import OpenAPISpecification
-from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.applications import Starlette
 
 from bakehouse.errors import BakehouseError, ConfigurationError, DataError
 from bentos.common.endpoint import Application, Endpoint
 from bentos.common.identity import GRAPH_FILE, Identity
+from bentos.common.masking import masker, masking_key
 from bentos.common.metrics import ServiceMetrics
-from bentos.common.openapi import described
-from bentos.common.prediction_log import FOLDER_VARIABLE, PredictionLog
+from bentos.common.openapi import PAGE, described
+from bentos.common.prediction_log import FOLDER_VARIABLE, Mask, PredictionLog
 from bentos.common.predictor import Pipeline, Predictor, RefusedError
 from bentos.common.session import OnnxModel
 
@@ -69,10 +69,11 @@ class PredictionService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML'
         room = self._room()
         with _one_line(self.name):
             pipeline, identity = trusted(room)
+            logged = _log_settings(room)
         metrics = ServiceMetrics(identity, room.outcomes, room.alarm)
-        with _one_line(self.name):
-            log = _prediction_log(identity, metrics, room.request)
-        application = Endpoint(cast("Starlette", super().to_asgi(is_main)), pipeline, identity, metrics, log)
+        log = PredictionLog(*logged, identity.model, identity.model_version, metrics.dropped.inc) if logged else None
+        bentoml_app = cast("Starlette", super().to_asgi(is_main))
+        application = Endpoint(bentoml_app, pipeline, identity, metrics, log, PAGE)
         _settle()
         return application
 
@@ -87,7 +88,9 @@ class PredictionService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML'
 
 def _refuse_untrusted(service: PredictionService) -> None:
     with _one_line(service.name):
-        trusted(service._room())
+        room = service._room()
+        trusted(room)
+        _log_settings(room)
 
 
 def trusted(room: Predictor[Any, Any], bento: Path | None = None) -> tuple[Pipeline[Any, Any], Identity]:
@@ -107,24 +110,21 @@ def trusted(room: Predictor[Any, Any], bento: Path | None = None) -> tuple[Pipel
     return pipeline, identity
 
 
-def _prediction_log(identity: Identity, metrics: ServiceMetrics, request: type[BaseModel]) -> PredictionLog | None:
+def _log_settings(room: Predictor[Any, Any]) -> tuple[Path, Mask] | None:
+    """The folder of the prediction log and its masker, where one is wanted. Raises `ConfigurationError`."""
     named = os.environ.get(FOLDER_VARIABLE)
     if not named:
         return None
-    from bentos.common.masking import masker, masking_key
-
+    folder = Path(named)
     try:
-        return PredictionLog(
-            Path(named),
-            identity.model,
-            identity.model_version,
-            masker(request, masking_key()),
-            metrics.dropped.inc,
-        )
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise ConfigurationError(
-            f"{FOLDER_VARIABLE} is {named}, which can't be written: {error.strerror}.", "Name a folder, or unset it."
+            f"{FOLDER_VARIABLE} is {named}, which can't be made: {error.strerror}.", "Name a folder, or unset it."
         ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{FOLDER_VARIABLE} is {named}, which can't be written.", "Name another folder.")
+    return folder, masker(room.request, masking_key())
 
 
 @contextmanager

@@ -1,0 +1,189 @@
+"""PredictionLog: what reaches the disk, what never does, and that it keeps out of the request's way."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from bentos.common.prediction_log import PredictionLog
+
+CANARY = "ada@canary.example"
+
+
+class Asked(BaseModel):
+    number: int
+    email: str = CANARY
+
+
+class Answered(BaseModel):
+    score: float
+
+
+def masked(asked: BaseModel) -> dict[str, Any]:
+    return asked.model_dump(exclude={"email"})
+
+
+class Dropped:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, count: int) -> None:
+        self.count += count
+
+
+@pytest.fixture
+def dropped() -> Dropped:
+    return Dropped()
+
+
+@pytest.fixture
+def start(tmp_path: Path, dropped: Dropped) -> Iterator[Callable[..., PredictionLog]]:
+    logs: list[PredictionLog] = []
+    (tmp_path / "log").mkdir(mode=0o700)
+
+    def starter(**settings: Any) -> PredictionLog:
+        given = {"folder": tmp_path / "log", "mask": masked, "model": "sums", "model_version": 3, "dropped": dropped}
+        logs.append(PredictionLog(**{**given, **settings}))
+        return logs[-1]
+
+    yield starter
+    for log in logs:
+        log.close()
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    files = sorted(folder.glob("*.ndjson"), key=lambda path: path.stat().st_mtime_ns)
+    return [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
+
+
+def record(log: PredictionLog, *numbers: int, request_id: str = "r") -> None:
+    log.record(request_id, [Asked(number=number) for number in numbers], [Answered(score=0.5) for _ in numbers])
+
+
+def test_closing_writes_every_document_that_was_taken(start: Callable[..., PredictionLog], tmp_path: Path) -> None:
+    log = start()
+    for number in range(500):
+        record(log, number, request_id=f"r{number}")
+    log.close()
+    written = lines(tmp_path / "log")
+    assert [line["request"]["number"] for line in written] == list(range(500))
+    assert written[7] == {
+        "time": written[7]["time"],
+        "request_id": "r7",
+        "item": 0,
+        "model": "sums",
+        "model_version": 3,
+        "request": {"number": 7},
+        "response": {"score": 0.5},
+    }
+
+
+def test_lines_appear_while_it_runs(start: Callable[..., PredictionLog], tmp_path: Path) -> None:
+    record(start(), 1)
+    deadline = time.monotonic() + 5
+    while not lines(tmp_path / "log") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(lines(tmp_path / "log")) == 1
+
+
+def test_the_documents_of_one_request_share_its_id_and_are_numbered(
+    start: Callable[..., PredictionLog], tmp_path: Path
+) -> None:
+    log = start()
+    record(log, 10, 11, 12, request_id="one")
+    log.close()
+    found = [(line["request_id"], line["item"]) for line in lines(tmp_path / "log")]
+    assert found == [("one", 0), ("one", 1), ("one", 2)]
+
+
+def test_nothing_unmasked_is_written_when_masking_fails(
+    start: Callable[..., PredictionLog], tmp_path: Path, dropped: Dropped
+) -> None:
+    def failing(asked: BaseModel) -> dict[str, Any]:
+        if asked.model_dump()["number"] == 1:
+            raise ValueError(CANARY)
+        return masked(asked)
+
+    log = start(mask=failing)
+    record(log, 0, 1, 2)
+    log.close()
+    assert [line["request"]["number"] for line in lines(tmp_path / "log")] == [0, 2]
+    assert dropped.count == 1
+    assert CANARY not in "".join(path.read_text() for path in (tmp_path / "log").iterdir())
+
+
+def test_a_full_queue_drops_and_counts_and_never_waits(start: Callable[..., PredictionLog], dropped: Dropped) -> None:
+    release = threading.Event()
+
+    def slow(asked: BaseModel) -> dict[str, Any]:
+        release.wait(10)
+        return masked(asked)
+
+    log = start(mask=slow, capacity=10)
+    record(log, 0)
+    time.sleep(0.2)  # the writer now holds the first one and waits
+    started = time.perf_counter()
+    for _ in range(100):
+        record(log, 1, 2, 3)
+    assert time.perf_counter() - started < 0.5
+    assert dropped.count == 290
+    release.set()
+
+
+def test_a_disk_that_fails_is_counted_and_does_not_stop_the_log(
+    start: Callable[..., PredictionLog], tmp_path: Path, dropped: Dropped
+) -> None:
+    log = start()
+    (tmp_path / "log").rmdir()
+    record(log, 1, 2)
+    deadline = time.monotonic() + 5
+    while dropped.count < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert dropped.count == 2
+    (tmp_path / "log").mkdir()
+    record(log, 3)
+    log.close()
+    assert [line["request"]["number"] for line in lines(tmp_path / "log")] == [3]
+
+
+def test_a_new_file_begins_when_one_is_full_and_the_oldest_go(
+    start: Callable[..., PredictionLog], tmp_path: Path
+) -> None:
+    log = start(file_bytes=1_000, keep_files=3)
+    for number in range(40):
+        record(log, number)
+        time.sleep(0.06)
+        if number % 10 == 9 and len(list((tmp_path / "log").iterdir())) == 3:
+            break
+    log.close()
+    files = list((tmp_path / "log").glob("*.ndjson"))
+    assert 1 < len(files) <= 3
+    assert all(path.stat().st_size <= 1_000 for path in files)
+    assert lines(tmp_path / "log")[-1]["request"]["number"] == number
+
+
+def test_only_the_owner_can_read_it(start: Callable[..., PredictionLog], tmp_path: Path) -> None:
+    log = start()
+    record(log, 1)
+    log.close()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "log").iterdir()} == {0o600}
+
+
+def test_two_processes_of_one_model_write_to_files_of_their_own(
+    start: Callable[..., PredictionLog], tmp_path: Path
+) -> None:
+    blue, green = start(), start(model_version=4)
+    record(blue, 1)
+    record(green, 2)
+    blue.close()
+    green.close()
+    assert len(list((tmp_path / "log").glob("sums-3-*.ndjson"))) == 1
+    assert len(list((tmp_path / "log").glob("sums-4-*.ndjson"))) == 1
