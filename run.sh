@@ -23,13 +23,13 @@ verb_help() { # List the verbs.
 }
 
 verb_setup() { # Make or update .venv from requirements.lock, hashes checked. Quick when nothing changed.
-  local python stamp wanted
-  if ! "$venv/bin/python" -c "$supported" 2>/dev/null; then
+  local python stamp="$venv/.bakehouse-setup" wanted
+  # A moved checkout needs a new environment: the programs in the old one start by its former path.
+  if ! "$venv/bin/python" -c "$supported" 2>/dev/null || { [ -f "$stamp" ] && [ "$(tail -n 1 "$stamp")" != "$venv" ]; }; then
     python=$(find_python)
     say "making .venv with $("$python" --version)"
     "$python" -m venv --clear "$venv" || fail "$python can't make a virtual environment. On Debian: apt-get install python3-venv."
   fi
-  stamp="$venv/.bakehouse-setup"
   wanted=$(cat "$lock" "$root/pyproject.toml" "$root/run.sh" | digest; printf '%s\n' "$venv")
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     return
