@@ -28,12 +28,12 @@ from bakehouse.errors import BakehouseError, ConfigurationError
 class StrictPipeline(Pipeline):
     """What `zenml pipeline run` runs. Raises `BakehouseError` to Python callers and exits with 1 under a command."""
 
-    def with_options(self, *args: Any, config_path: str | None = None, **kwargs: Any) -> Pipeline:
+    def with_options(self, *args: Any, **options: Any) -> Pipeline:
         """As ZenML's, after every key of the file at `config_path` has been recognised."""
         with _one_line_under_a_command():
-            if config_path is not None:
-                refuse_unknown_keys(Path(config_path), self)
-            return super().with_options(*args, config_path=config_path, **kwargs)
+            if (file := options.get("config_path")) is not None:
+                refuse_unknown_keys(Path(file), self)
+            return super().with_options(*args, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> PipelineRunResponse | None:
         """As ZenML's, with errors that name the parameter, and no traceback for what is not a defect."""

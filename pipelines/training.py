@@ -1,4 +1,4 @@
-"""The training pipeline: from raw batches to a release in an environment, or to the list of the gates that were missed."""
+"""The training pipeline: from raw batches to a release in an environment, or to the list of missed gates."""
 
 from __future__ import annotations
 

@@ -36,7 +36,9 @@ def check(
     Annotated[Path, "expectations_report"],
 ]:
     """The verdict, Great Expectations' own result as JSON, and as HTML; a missed gate is returned, not raised."""
-    return check_room(load_room(model), masked, workspace.scratch("check"))
+    # ZenML sees several outputs only where a step returns a literal tuple.
+    expectations, result, report = check_room(load_room(model), masked, workspace.scratch("check"))
+    return expectations, result, report
 
 
 def check_room(room: Room, masked: Path, folder: Path) -> tuple[Expectations, Path, Path]:

@@ -1,4 +1,4 @@
-"""Which code is running: the commit of the checkout, and the digest of what was changed since. Reads git, writes none."""
+"""Which code is running: the commit of the checkout, and the digest of what was changed since. Only reads."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def code_version(checkout: Path) -> Code:
 def _git(checkout: Path, *arguments: str) -> bytes | None:
     """What git prints; None where it refuses, or is not there."""
     try:
-        done = subprocess.run(
-            git.command(checkout, arguments), check=False, capture_output=True, env=git.environment()
-        )
+        done = subprocess.run(git.command(checkout, arguments), check=False, capture_output=True, env=git.environment())
     except FileNotFoundError:
         return None
     return done.stdout if done.returncode == 0 else None

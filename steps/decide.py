@@ -59,7 +59,7 @@ def decide(
 
 
 def record(mlflow_run: str, verdict: Verdict) -> None:
-    """Write gates and reports to the MLflow run, which is marked as failed, with every miss, where a gate was missed."""
+    """Write gates and reports to the MLflow run, and mark it as failed, with every miss, where one was missed."""
     client = tracking.client()
     for name, digest in verdict.reports.items():
         client.log_text(mlflow_run, reports.path(digest, Path(name).suffix).read_text(), f"reports/{name}")

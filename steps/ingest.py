@@ -31,11 +31,13 @@ def find(batches: Sequence[str], root: Path) -> list[Path]:
     found: dict[Path, None] = {}
     missing = []
     for batch in batches:
-        files = [Path(path) for path in sorted(glob.glob(batch, root_dir=root, recursive=True))]
+        files = [Path(path) for path in sorted(glob.glob(batch, root_dir=root, recursive=True))]  # noqa: PTH207  Path.glob refuses absolute ones
         files = [root / path for path in files if (root / path).is_file()]
         if not files:
             missing.append(batch)
         found |= dict.fromkeys(files)
     if missing:
-        raise DataError(f"No file is there for {', '.join(missing)}.", f"Correct `batches`; paths are seen from {root}.")
+        raise DataError(
+            f"No file is there for {', '.join(missing)}.", f"Correct `batches`; paths are seen from {root}."
+        )
     return list(found)

@@ -1,4 +1,4 @@
-"""Profile the masked data set: distributions, missing values, associations and outliers, as one HTML page with plots."""
+"""Profile the masked data set: distributions, missing values, associations and outliers, as one page with plots."""
 
 from __future__ import annotations
 

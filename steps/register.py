@@ -1,8 +1,9 @@
-"""Register: the candidate becomes a numbered model version. Its number never stands for another model in git's history."""
+"""Register: the candidate becomes a numbered model version, whose number git knows no other model by."""
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,8 @@ from steps.code_version import code_version
 from steps.data_versions import DataVersion
 from steps.decide import Verdict
 
+logger = logging.getLogger(__name__)
+
 
 @step
 def register(
@@ -30,7 +33,7 @@ def register(
     room = load_room(model)
     restored = registry.restore(GitopsRepository.open(), model)
     if restored:
-        print(f"The registry was empty or behind: {model} {', '.join(map(str, restored))} restored from git.")  # noqa: T201
+        logger.warning("the registry had lost %s %s: restored from git", model, ", ".join(map(str, restored)))
     code = code_version(workspace.root())
     run = str(get_step_context().pipeline_run.id)
     tags = registry.lineage(data.version, code, run, archives.digest(onnx))

@@ -29,9 +29,7 @@ FOLDER = "model"
 REQUIREMENTS = ("onnxruntime", "numpy")
 
 
-def add(
-    model: str, run: str, onnx: Path, example: Mapping[str, NDArray[Any]] | None, tags: Mapping[str, str]
-) -> int:
+def add(model: str, run: str, onnx: Path, example: Mapping[str, NDArray[Any]] | None, tags: Mapping[str, str]) -> int:
     """Log the graph to the MLflow run as a model with its signature, and register it. Returns the new version."""
     client = tracking.client()
     _make_sure_of(client, model)
@@ -145,7 +143,11 @@ def _register_again(client: MlflowClient, release: Release) -> None:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         client.set_terminated(run)
-    assert version == release.model_version, f"{release.model} {release.model_version} came back as {version}"
+    if version != release.model_version:
+        raise ReleaseError(
+            f"The registry gave {release.model} {release.model_version} the number {version}.",
+            "Another run is filling it at the same time: try again.",
+        )
 
 
 def _make_sure_of(client: MlflowClient, model: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 from zenml import get_step_context, step
@@ -16,6 +17,8 @@ from steps.decide import Verdict
 from steps.evaluate import Evaluation
 from steps.mirror import mirror
 from steps.package import Package
+
+logger = logging.getLogger(__name__)
 
 
 @step
@@ -56,10 +59,10 @@ def bound_data(data: DataVersion, acceptance: Acceptance) -> Data:
     return Data(
         version=data.version,
         files=data.files,
-        documents=data.documents,
-        accepted=acceptance.accepted,
-        earliest=acceptance.earliest,
-        latest=acceptance.latest,
+        documents=acceptance.report.documents,
+        accepted=acceptance.report.accepted,
+        earliest=acceptance.report.earliest,
+        latest=acceptance.report.latest,
     )
 
 
@@ -81,5 +84,5 @@ def _mirror(repository: GitopsRepository) -> None:
     """The release stands once git has it, whatever the registry says: aliases can follow later."""
     try:
         mirror(repository)
-    except Exception as error:  # noqa: BLE001  MLflow's stores raise what their drivers do
-        print(f"The registry's aliases are not up to date ({error}). `python -m steps.mirror` mirrors them.")  # noqa: T201
+    except Exception as error:  # MLflow's stores raise what their drivers do
+        logger.warning("the registry's aliases are behind (%s): `python -m steps.mirror` mirrors them", error)

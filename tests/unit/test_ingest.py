@@ -19,7 +19,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_paths_are_seen_from_the_checkout_and_patterns_are_expanded_in_order(root: Path) -> None:
-    assert find(["orders/b-2.ndjson", "orders/*.ndjson"], root) == [root / "orders/b-2.ndjson", root / "orders/b-1.ndjson"]
+    found = find(["orders/b-2.ndjson", "orders/*.ndjson"], root)
+    assert found == [root / "orders/b-2.ndjson", root / "orders/b-1.ndjson"]
     assert find(["**/b-3.ndjson"], root) == [root / "orders/deep/b-3.ndjson"]
 
 
