@@ -22,7 +22,7 @@ class Parity(BaseModel):
     """How far the ONNX graph and the estimator agree. `agreement` is the share of rows on which every discrete output
     is equal, `difference` the greatest absolute difference of any continuous one."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     rows: int
     agreement: float

@@ -42,6 +42,7 @@ def to_onnx(forest: IsolationForest, input_name: str = "features") -> bytes:
     register()
     model = convert_sklearn(
         forest,
+        name="isolation_forest",  # skl2onnx would make a random one up: the same forest must give the same bytes
         initial_types=[(input_name, FloatTensorType([None, forest.n_features_in_]))],
         final_types=[("label", Int64TensorType([None])), ("score", FloatTensorType([None]))],
         target_opset=TARGET_OPSET,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bentos.common.estimator import Arrays
-from steps.export import compare
+from steps.export import Parity, compare
 
 WANTED: Arrays = {"label": np.array([1, -1, 1, 1]), "score": np.array([0.1, -0.2, 0.3, 0.0], dtype=np.float32)}
 
@@ -48,3 +48,8 @@ def test_other_outputs_are_no_agreement_at_all(answered: Arrays) -> None:
 
 def test_a_score_that_is_not_a_number_is_no_agreement() -> None:
     assert compare({**WANTED, "score": np.full(4, np.nan, dtype=np.float32)}, WANTED)[1] == float("inf")
+
+
+def test_an_infinite_difference_survives_as_an_artifact() -> None:
+    parity = Parity(rows=1, agreement=0.0, difference=float("inf"), gates=())
+    assert Parity.model_validate_json(parity.model_dump_json()) == parity
