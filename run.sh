@@ -67,6 +67,7 @@ verb_env() { # Print the settings that keep all state under .bakehouse and telem
     DO_NOT_TRACK 1 \
     MPLBACKEND Agg \
     MPLCONFIGDIR "$state/cache/matplotlib" \
+    PRE_COMMIT_HOME "$state/cache/pre-commit" \
     UV_CACHE_DIR "${UV_CACHE_DIR:-$state/cache/uv}" \
     PIP_CACHE_DIR "${PIP_CACHE_DIR:-$state/cache/pip}"
 }
