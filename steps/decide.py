@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from zenml import step
 
 from bakehouse import gates
-from bakehouse.gates import GateResult
+from bakehouse.gates import GateResult, holds
+from bentos.common.room import Problem, load_room
 from steps import reports, tracking
 from steps.admit import Acceptance
 from steps.champion import Champion
@@ -44,8 +46,9 @@ def decide(
     model_report: Path,
 ) -> Annotated[Verdict, "verdict"]:
     """Keep the reports, write the gates to the MLflow run, and raise `GateError` with every miss where there is one."""
+    measured = (*acceptance.gates, *expectations.gates, *champion.gates, *parity.gates, *evaluation.gates)
     verdict = Verdict(
-        gates=(*acceptance.gates, *expectations.gates, *champion.gates, *parity.gates, *evaluation.gates),
+        gates=(*measured, *unmeasured(load_room(model).problem, measured)),
         reports={
             "expectations.json": reports.keep(expectations_result, ".json"),
             "expectations.html": reports.keep(expectations_report, ".html"),
@@ -56,6 +59,16 @@ def decide(
     record(mlflow_run, verdict)
     gates.require(verdict.gates, f"{model} is not released")
     return verdict
+
+
+def unmeasured(problem: Problem, measured: Iterable[GateResult]) -> tuple[GateResult, ...]:
+    """A miss for each gate that the problem sets and no step measured: a misspelt name must not open a gate."""
+    names = {result.name for result in measured}
+    return tuple(
+        holds(name, False, "not measured", "measured", f"bentos/{problem.model}/problem.yaml: gates.{name}")
+        for name in problem.gates
+        if name not in names
+    )
 
 
 def record(mlflow_run: str, verdict: Verdict) -> None:
