@@ -16,6 +16,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -94,7 +95,7 @@ def settings() -> Settings:
 
 
 def deliver(environments: Sequence[str] = (), *, once: bool = False, start: Start = bentoml_serve) -> None:
-    """Follow git in the foreground until SIGINT or SIGTERM, then stop everything that was started.
+    """Follow git in the foreground until SIGINT, SIGTERM or SIGHUP, then stop everything that was started.
 
     With `once`, return when everything that git wants now has come up, after stopping it again; that raises
     `DeliveryError` naming what did not come up. Raises `DeliveryError` when another delivery has this state folder or
@@ -105,7 +106,10 @@ def deliver(environments: Sequence[str] = (), *, once: bool = False, start: Star
         left_behind = end_orphans()
         if left_behind:
             logger.info("ended %d processes that an earlier delivery left behind", left_behind)
-        failed = asyncio.run(_Delivery(chosen, GitopsRepository.open(), start).run(once=once))
+        try:
+            failed = asyncio.run(_Delivery(chosen, GitopsRepository.open(), start).run(once=once))
+        finally:
+            end_orphans()  # a start that was cut off half-way is in nobody's list
     if failed:
         lines = "".join(f"\n  - {seen.environment}/{seen.model}: {seen.message}" for seen in failed)
         raise DeliveryError(f"Not everything that git wants came up:{lines}")
@@ -121,7 +125,7 @@ class _Delivery:
         self._message = ""
         self._stopping = asyncio.Event()
         self._fronts = {
-            name: Front(name, chosen.host, address.port, lambda name=name: self._seen(name))  # type: ignore[misc]
+            name: Front(name, chosen.host, address.port, partial(self._seen, name))
             for name, address in chosen.environments.items()
         }
         self._deployments: dict[tuple[str, str], Deployment] = {}
@@ -131,7 +135,7 @@ class _Delivery:
     async def run(self, *, once: bool) -> list[Observation]:
         """Follow git until stopped; what failed, where only one pass was asked for."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stopping.set)
         opened: list[Front] = []
         try:
@@ -241,8 +245,9 @@ def desired(repository: GitopsRepository, environments: Sequence[str]) -> dict[t
             continue
         environment, model = parts[1], parts[2]
         if environment in environments:
-            touched = next(repository.log(f"{ENVIRONMENTS}/{environment}/{model}/release/**"))
-            wanted[environment, model] = wanted_at(snapshot, environment, model, touched.commit.sha)
+            touched = next(repository.log(f"{ENVIRONMENTS}/{environment}/{model}/release/**"), None)
+            commit = touched.commit.sha if touched is not None else snapshot.revision
+            wanted[environment, model] = wanted_at(snapshot, environment, model, commit)
     return wanted
 
 

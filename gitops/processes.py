@@ -27,16 +27,15 @@ from gitops.leash import leashed
 from gitops.observations import Pinned
 from gitops.release import RELEASE_FILE, Release
 
-Start = Callable[[Release, Path, int], list[str]]
+Start = Callable[[Path, int], list[str]]
 
 _MARK = "BAKEHOUSE_PROCESS_HOME"
 _PROBE = aiohttp.ClientTimeout(total=5)
 _TAIL = 16 * 1024
 
 
-def bentoml_serve(release: Release, bento: Path, port: int) -> list[str]:
+def bentoml_serve(bento: Path, port: int) -> list[str]:
     """The command that serves an unpacked bento with one worker on a private port."""
-    del release
     options = ["--host", "127.0.0.1", "--port", str(port), "--api-workers", "1"]
     return [sys.executable, "-m", "bentoml", "serve", str(bento), *options]
 
@@ -133,7 +132,7 @@ async def start(environment: str, pinned: Pinned, release: Release, command: Sta
     home = _home(environment, release, port)
     log = workspace.state() / "logs" / environment / f"{release.model}-{release.model_version}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    arguments = leashed(command(release, bento, port))
+    arguments = leashed(command(bento, port))
     with log.open("ab") as output:
         process = await _spawn(arguments, home, _environment(environment, release, home), output)
     return Backend(
@@ -149,14 +148,14 @@ async def start(environment: str, pinned: Pinned, release: Release, command: Sta
 
 
 def end_orphans() -> int:
-    """End every process that an earlier delivery on this state folder left behind, and return how many.
+    """End every process that a delivery on this state folder left behind, and return how many. What they ran goes too:
+    the next one unpacks its images anew, each against its digest.
 
     Only for the one that holds the delivery lock.
     """
     ended = _end_all_from(_homes())
     shutil.rmtree(_homes(), ignore_errors=True)
-    for partial in (workspace.state() / "run").glob(".unpacking-*"):
-        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(workspace.state() / "run", ignore_errors=True)
     return ended
 
 

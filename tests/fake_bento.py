@@ -53,9 +53,8 @@ web.run_app(application, host="127.0.0.1", port=port, print=None, access_log=Non
 """
 
 
-def start(release: Release, bento: Path, port: int) -> list[str]:
+def start(bento: Path, port: int) -> list[str]:
     """The command that serves it, in place of `bentoml serve`."""
-    del release
     return [sys.executable, str(bento / "service.py"), str(bento), str(port)]
 
 

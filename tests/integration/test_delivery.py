@@ -490,7 +490,7 @@ def wants(seen: Observation, commit: str) -> bool:
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - our own local address
+    with urllib.request.urlopen(url, timeout=10) as response:
         return json.loads(response.read())
 
 
