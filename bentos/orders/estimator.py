@@ -130,7 +130,7 @@ def pictures(predict: Predict, test: Sequence[Masked], seed: int) -> Sequence[Pi
             "histogram",
             "score (below 0: anomaly)",
             "orders",
-            {"untouched": untouched, **scores},
+            {**scores, "untouched": untouched},
             "Untouched orders, and the same orders altered in one way.",
         ),
         Picture(
