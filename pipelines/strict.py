@@ -19,6 +19,7 @@ import yaml
 from pydantic import ValidationError
 from zenml.config.pipeline_run_configuration import PipelineRunConfiguration
 from zenml.config.step_configurations import StepConfigurationUpdate
+from zenml.enums import ExecutionMode
 from zenml.models import PipelineRunResponse
 from zenml.pipelines.pipeline_definition import Pipeline
 
@@ -48,8 +49,14 @@ class StrictPipeline(Pipeline):
 
 def strict(entrypoint: Callable[..., Any]) -> StrictPipeline:
     """The pipeline that `entrypoint` wires. Its steps are never answered from ZenML's cache: a step's inputs are
-    pointers, and what they point to, git, the registry and the room, is not part of the cache key."""
-    return StrictPipeline(name=entrypoint.__name__, entrypoint=entrypoint, enable_cache=False)
+    pointers, and what they point to, git, the registry and the room, is not part of the cache key. The first step that
+    fails ends the run with its own error."""
+    return StrictPipeline(
+        name=entrypoint.__name__,
+        entrypoint=entrypoint,
+        enable_cache=False,
+        execution_mode=ExecutionMode.FAIL_FAST,
+    )
 
 
 def refuse_unknown_keys(file: Path, pipeline: Pipeline) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ def profile(model: str, masked: Path) -> Annotated[Path, "profile_report"]:
 
 def profile_room(room: Room, masked: Path, folder: Path) -> Path:
     """Every column of the frame that the room's checks read, plotted, with its outliers and associations."""
+    # It speaks of every column of words that look like numbers.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     from skrub import TableReport
 
     report = TableReport(

@@ -109,8 +109,10 @@ def _build(context: Path, home: Path, model: str, identity: Identity) -> Path:
     """BentoML's own build, in a process of its own: it imports the room from `context` alone, so a bento that lacks a
     module fails here and not when it is to answer."""
     version = str(identity.model_version)
+    # A bentofile that BentoML finds by itself it refuses below a folder like .bakehouse; one that is named it takes.
+    options = ["--bentofile", "bentofile.yaml", "--version", version]
     done = subprocess.run(
-        [sys.executable, "-m", "bentoml", "build", "--version", version, str(context)],
+        [sys.executable, "-m", "bentoml", "build", *options, str(context)],
         cwd=context,
         env={
             **os.environ,
