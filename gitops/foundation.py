@@ -21,6 +21,8 @@ def found(place: Path, branch: str, checkout: Path) -> None:
     building = Path(tempfile.mkdtemp(prefix=f"{place.name}.", dir=place.parent))
     try:
         git.run(building, "init", "--quiet", "--bare", "--template=", ".")
+        # The user's own hooks, where he set a path for all repositories, would run in this one too.
+        git.run(building, "config", "core.hooksPath", "hooks")
         git.run(building, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
         _commit(building, branch, _tree(building, checkout))
         try:

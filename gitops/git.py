@@ -149,7 +149,7 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
         "Check the credentials that git uses for it.",
     ),
     (
-        r"hook declined|protected branch|remote rejected",
+        r"by hook|hook declined|protected branch|remote rejected",
         "The GitOps repository {url} refused the commit: {said}",
         "Look at its branch protection and hooks.",
     ),

@@ -279,7 +279,7 @@ class GitopsRepository:
             if _is_lost_race(failure):
                 raise ReleaseError(
                     f"The branch {branch} exists already and holds something else.",
-                    f"Merge or delete it (`git push {git.hide_credentials(self.url)} --delete {branch}`) and try again.",
+                    f"Merge it, or delete it (`git push URL --delete {branch}`), and try again.",
                 ) from failure
             raise git.explain(failure, self.url, branch) from failure
         return self.commit_at(made)
@@ -401,7 +401,7 @@ class GitopsRepository:
         found: dict[str, str] = {}
         for role in ("AUTHOR", "COMMITTER"):
             try:
-                said = git.run(self.cache, "var", f"GIT_{role}_IDENT").decode(errors="replace")
+                said = git.run(workspace.state(), "var", f"GIT_{role}_IDENT").decode(errors="replace")
                 name, address = said.rsplit(">", 1)[0].split(" <", 1)
             except git.GitError:
                 name, address = _FALLBACK_IDENTITY
