@@ -160,6 +160,13 @@ def test_nothing_is_left_in_the_state_folder(build: Callable[..., BuiltBento]) -
     assert list(workspace.state().glob("bento-*")) == []
 
 
+def test_it_builds_below_a_hidden_folder_as_the_state_folder_is_one(
+    build: Callable[..., BuiltBento], built: BuiltBento, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAKEHOUSE_STATE", str(tmp_path / ".hidden" / "state"))
+    assert build().digest == built.digest
+
+
 def test_a_missing_graph_is_named(build: Callable[..., BuiltBento], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no graph at .*nowhere\.onnx"):
         build(model_onnx=tmp_path / "nowhere.onnx")
