@@ -11,7 +11,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bakehouse.errors import DataError
 
@@ -47,7 +47,7 @@ def unpack(archive: Path, expected: str, folder: Path) -> Path:
     """Unpack `archive` into `folder` if its digest is `expected`, and return `folder`.
 
     A folder that is there already is left as it is: it only ever appears whole, by a rename. Raises `DataError` when
-    the archive is missing, has another digest, is no tar.gz, or holds a path or link that leads out of the folder.
+    the archive is missing, has another digest, is no tar.gz, or holds a link or a path that leads out of the folder.
     """
     if folder.is_dir():
         return folder
@@ -62,7 +62,8 @@ def unpack(archive: Path, expected: str, folder: Path) -> Path:
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpacking-"))
     try:
         with tarfile.open(archive, mode="r:gz") as tar:
-            tar.extractall(partial, filter="data")
+            for entry in tar:
+                _extract(tar, entry, partial, archive)
         partial.chmod(0o755)
         try:
             partial.rename(folder)
@@ -98,3 +99,19 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
     entry.mode = 0o755 if os.access(path, os.X_OK) else 0o644
     with path.open("rb") as stream:
         tar.addfile(entry, stream)
+
+
+def _extract(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path, archive: Path) -> None:
+    # Only what `pack` writes: tarfile's own filters are missing from the first releases of Python 3.11.
+    name = PurePosixPath(entry.name)
+    content = tar.extractfile(entry) if entry.isreg() else None
+    if name.is_absolute() or ".." in name.parts or (content is None and not entry.isdir()):
+        raise DataError(f"{archive} holds {entry.name}, which is neither a file nor a folder within it.")
+    path = folder / name
+    if content is None:
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with content, path.open("wb") as stream:
+        shutil.copyfileobj(content, stream)
+    path.chmod(0o755 if entry.mode & 0o100 else 0o644)

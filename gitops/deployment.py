@@ -92,6 +92,8 @@ class Deployment:
         """Take over what git wants now, and give a release that failed before another chance."""
         if wanted != self._wanted:
             self._refusals = 0
+        if wanted is None:  # git took it out: nothing of it comes back by itself
+            self._known_good = None
         self._wanted = wanted
         self._refused = None
         self._woken.set()
@@ -116,8 +118,8 @@ class Deployment:
             status=self._status(),
             wanted=self._wanted.pinned if self._wanted else None,
             running=self._live.pinned if self._live else None,
-            healthy=self._since is not None,
-            since=self._since,
+            healthy=self._answering,
+            since=self._since if self._answering else None,
             message=self._message,
             url=f"{self._front.url}/{self.model}",
         )
@@ -277,10 +279,13 @@ class Deployment:
         return self._wanted is not None and self._wanted is self._refused
 
     @property
+    def _answering(self) -> bool:
+        return self._live is not None and self._live.alive and self._since is not None
+
+    @property
     def _in_place(self) -> bool:
         live, wanted = self._live, self._wanted
-        answering = live is not None and live.alive and self._since is not None
-        return answering and wanted is not None and live is not None and live.pinned == wanted.pinned
+        return self._answering and live is not None and wanted is not None and live.pinned == wanted.pinned
 
     def _status(self) -> Status:
         if self._wanted is None:

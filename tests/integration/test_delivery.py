@@ -312,6 +312,12 @@ def test_a_release_taken_out_of_git_is_stopped(delivery: Delivery, tmp_path: Pat
     with pytest.raises(urllib.error.HTTPError) as refused:
         get(f"{url}/predict")
     assert refused.value.code == 404
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 2, fail="broken"))
+    seen = wait_for("staging", lambda seen: seen.status == "failed")
+    assert seen.running is None, "what git took out does not come back in place of what fails"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        get(f"{url}/predict")
+    assert refused.value.code == 503
     fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
     wait_for("staging", lambda seen: seen.in_sync)
 
