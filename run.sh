@@ -176,13 +176,14 @@ find_python() {
 }
 
 # pip takes minutes where uv takes seconds, so pip installs uv alone; where uv has no wheel, pip does the whole.
+# uv compiles no bytecode unasked: without it `zenml` starts in 13 s rather than 7, each time where none may be written.
 install_lock() {
   local uv_pin="$state/setup/uv.txt"
   mkdir -p "$state/setup"
   awk '/^[a-z]/ { wanted = /^uv==/ } wanted && !/^ *#/' "$lock" >"$uv_pin"
   "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -m ensurepip >/dev/null
   if in_venv python -m pip install --quiet --require-hashes --requirement "$uv_pin" &&
-    in_venv uv pip sync --quiet --require-hashes "$lock"; then
+    in_venv uv pip sync --quiet --require-hashes --compile-bytecode "$lock"; then
     return
   fi
   say "uv can't install here; pip takes over, which is slower"
