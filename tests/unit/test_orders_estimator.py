@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bentos.common.estimator import Arrays, Trial
+from bentos.common.estimator import Arrays, Estimator, Trial
 from bentos.orders import estimator
 from bentos.orders.contract import EXAMPLE, Masked
 from bentos.orders.features import arrays
 from tests.masked_orders import read_masked
 
+FULFILLED: Estimator = estimator
+"""The module fulfils the protocol: a type checker's test."""
 TRIAL = Trial("isolation_forest", {"n_estimators": 50, "max_samples": 256, "max_features": 1.0})
 
 
