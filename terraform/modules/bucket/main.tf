@@ -20,8 +20,8 @@ resource "aws_s3_bucket" "protected" {
 }
 
 locals {
-  id   = one(concat(aws_s3_bucket.this[*].id, aws_s3_bucket.protected[*].id))
-  arn  = "arn:aws:s3:::${var.name}" # from the name, so that the policy is known when it is planned
+  id   = one(concat(aws_s3_bucket.this[*].bucket, aws_s3_bucket.protected[*].bucket)) # known when planned, unlike `id`
+  arn  = "arn:aws:s3:::${var.name}"                                                   # from the name, so that the policy is known when it is planned
   tags = { purpose = var.purpose, data-class = var.data_class }
 }
 
@@ -55,17 +55,17 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket = local.id
 
   rule {
-    bucket_key_enabled = var.key_arn != null
+    bucket_key_enabled = var.purpose != "access-logs"
 
     apply_server_side_encryption_by_default {
-      sse_algorithm     = var.key_arn == null ? "AES256" : "aws:kms"
+      sse_algorithm     = var.purpose == "access-logs" ? "AES256" : "aws:kms"
       kms_master_key_id = var.key_arn
     }
   }
 }
 
 resource "aws_s3_bucket_logging" "this" {
-  count = var.access_log_bucket == null ? 0 : 1
+  count = var.purpose == "access-logs" ? 0 : 1
 
   bucket        = local.id
   target_bucket = var.access_log_bucket

@@ -1,0 +1,199 @@
+"""Terraform run away from the checkout and from AWS: a copy of `terraform/`, providers from a mirror on this host, and
+an AWS that is a moto server on loopback. Holds what the tests of the Terraform share, and no test."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+ROOTS = ("bootstrap", "foundation", "storage", "cluster", "identity", "observability")
+UPSTREAM = {
+    "bootstrap": (),
+    "foundation": (),
+    "storage": ("foundation",),
+    "cluster": ("foundation",),
+    "identity": ("bootstrap", "foundation", "storage", "cluster"),
+    "observability": ("foundation", "storage", "identity"),
+}
+ENVIRONMENTS = ("staging", "production")
+
+
+def reason_to_skip() -> str | None:
+    """Why Terraform can't run here, or None where it can."""
+    if not shutil.which("terraform"):
+        return "terraform is not installed"
+    if _cli_configuration() is None:
+        return "no Terraform CLI configuration with a provider mirror: TF_CLI_CONFIG_FILE names none"
+    return None
+
+
+@dataclass(frozen=True)
+class Terraform:
+    """`terraform` with the settings of one working copy. Every method raises `AssertionError` with what it printed."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def run(self, root: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one command in a root (a folder of the copy) and return what it printed."""
+        done = subprocess.run(
+            ["terraform", f"-chdir={self.folder / root}", *arguments],
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"terraform {' '.join(arguments)} in {root}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def show(self, root: str, *plan: str) -> dict[str, Any]:
+        """`terraform show -json` of a saved plan, or of the state."""
+        document: dict[str, Any] = json.loads(self.run(root, "show", "-json", *plan).stdout)
+        return document
+
+
+def working_copy(folder: Path, *, endpoint: str | None = None, extra: Mapping[str, str] | None = None) -> Terraform:
+    """A copy of `terraform/` and of what it reads beside itself, with `endpoint` as its AWS."""
+    shutil.copytree(
+        CHECKOUT / "terraform",
+        folder / "terraform",
+        ignore=shutil.ignore_patterns(".terraform", "policies", "fixtures", "__pycache__"),
+    )
+    for problem in (CHECKOUT / "bentos").glob("*/problem.yaml"):
+        room = folder / "bentos" / problem.parent.name
+        room.mkdir(parents=True)
+        shutil.copy(problem, room)
+    settings = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TF_CLI_CONFIG_FILE": str(_write_cli_configuration(folder)),
+        "TF_IN_AUTOMATION": "1",
+        "TF_INPUT": "0",
+        "TF_CLI_ARGS": "-no-color",
+        "CHECKPOINT_DISABLE": "1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        **({"AWS_ENDPOINT_URL": endpoint} if endpoint else {}),
+        **(extra or {}),
+    }
+    return Terraform(folder / "terraform", settings)
+
+
+def point_at_moto(terraform: Terraform, root: str, endpoint: str, *, local_state: bool = False) -> None:
+    """Write the override of one root: S3 by path, no instance metadata, and the upstream states from the same server.
+    Everything else of the root is as committed. `local_state` keeps its state in its own folder instead of S3."""
+    config = (terraform.folder / root / "backend.tf").read_text()
+    assert 'backend "s3"' in config, f"{root} has no S3 back end to override"
+    lines = [
+        'provider "aws" {',
+        "  s3_use_path_style           = true",
+        "  skip_credentials_validation = true",
+        "  skip_metadata_api_check     = true",
+        "  max_retries                 = 4",
+        "}",
+    ]
+    if local_state:
+        lines += ["terraform {", '  backend "local" {}', "}"]
+    for upstream in UPSTREAM[root]:
+        lines += [
+            f'data "terraform_remote_state" "{upstream}" {{',
+            "  config = {",
+            "    bucket                      = var.context.state_bucket",
+            f'    key                         = "{upstream}.tfstate"',
+            "    region                      = var.context.region",
+            f'    endpoints                   = {{ s3 = "{endpoint}", iam = "{endpoint}", sts = "{endpoint}" }}',
+            "    use_path_style              = true",
+            "    skip_credentials_validation = true",
+            "    skip_metadata_api_check     = true",
+            "  }",
+            "}",
+        ]
+    (terraform.folder / root / "offline_override.tf").write_text("\n".join(lines) + "\n")
+
+
+def backend_arguments(environment: str, endpoint: str) -> Sequence[str]:
+    """What `terraform init` is told about the S3 back end: the environment's own file, and the server's address."""
+    return (
+        f"-backend-config=../environments/{environment}/backend.hcl",
+        f'-backend-config=endpoints={{s3="{endpoint}",iam="{endpoint}",sts="{endpoint}"}}',
+        "-backend-config=use_path_style=true",
+        "-backend-config=skip_credentials_validation=true",
+        "-backend-config=skip_metadata_api_check=true",
+    )
+
+
+def values(environment: str, root: str) -> Sequence[str]:
+    """The committed values of a root in an environment, as arguments."""
+    folder = f"../environments/{environment}"
+    return (f"-var-file={folder}/context.tfvars", f"-var-file={folder}/{root}.tfvars")
+
+
+@contextmanager
+def aws(account: str, log: Path) -> Iterator[str]:
+    """A moto server for one account, as a process on a free loopback port. Yields its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    url = f"http://127.0.0.1:{port}"
+    with log.open("wb") as stream:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.infra.aws_server", str(port), account],
+            cwd=CHECKOUT,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait(url, server, log)
+            yield url
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise AssertionError(f"the moto server ended by itself:\n{log.read_text()}")
+        try:
+            with urllib.request.urlopen(f"{url}/moto-api/", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise AssertionError(f"the moto server did not answer in 60 s:\n{log.read_text()}")
+
+
+@cache
+def _cli_configuration() -> str | None:
+    """The CLI configuration that finds the provider without a network: the one that `TF_CLI_CONFIG_FILE` names, else
+    what `../shared/terraform-offline` prints on a host that has it."""
+    named = Path(os.environ.get("TF_CLI_CONFIG_FILE", ""))
+    if named.is_file():
+        return named.read_text()
+    offline = CHECKOUT.parent / "shared" / "terraform-offline"
+    if not offline.is_file():
+        return None
+    done = subprocess.run([str(offline)], capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def _write_cli_configuration(folder: Path) -> Path:
+    path = folder / "terraform.rc"
+    path.write_text(_cli_configuration() or "")
+    return path
