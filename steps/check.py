@@ -14,6 +14,8 @@ from bakehouse import workspace
 from bakehouse.gates import GateResult, holds
 from bentos.common.room import Room, load_room
 
+SHOWN = 3
+
 
 class Expectations(BaseModel):
     """How many expectations the data met, with one gate for each of them."""
@@ -71,7 +73,7 @@ def _gate(room: Room, one: Any) -> GateResult:
         named,
         bool(one.success),
         _found(one),
-        ", ".join(f"{key} {value}" for key, value in sorted(expected.items())) or "met",
+        ", ".join(f"{key} {_short(value)}" for key, value in sorted(expected.items())) or "met",
         f"bentos/{room.name}/checks.py",
         str((config.meta or {}).get("why", "")),
     )
@@ -82,8 +84,17 @@ def _found(one: Any) -> str:
         return f"not evaluated: {one.exception_info.get('exception_message')}"
     for figure in ("observed_value", "unexpected_percent", "unexpected_count"):
         if (value := one.result.get(figure)) is not None:
-            return f"{figure.replace('_', ' ')} {value:.6g}" if isinstance(value, float) else f"{figure} {value}"
+            return f"{figure.replace('_', ' ')} {_short(value)}"
     return "met" if one.success else "not met"
+
+
+def _short(value: Any) -> str:
+    """A value as a line of evidence can hold it; the whole of it stands in the report."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list) and len(value) > SHOWN:
+        return f"{', '.join(map(str, value[:SHOWN]))} … ({len(value)} values)"
+    return str(value)
 
 
 def _nothing_expected(room: Room) -> GateResult:
@@ -96,7 +107,5 @@ def _page(result: Path) -> str:
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
 
-    document = ValidationResultsPageRenderer().render(
-        expectationSuiteValidationResultSchema.load(json.loads(result.read_text()))
-    )
-    return str(DefaultJinjaPageView().render(document))
+    as_told = expectationSuiteValidationResultSchema.load(json.loads(result.read_text()))
+    return str(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(as_told)))
