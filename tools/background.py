@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from bakehouse import workspace
 from gitops.leash import leashed
@@ -66,3 +66,13 @@ class Background:
         if self.log is None or not self.log.exists():
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def stop_on_signals() -> None:
+    """Make every signal that asks this process to end a `KeyboardInterrupt`, so that it stops what it started first."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -8,13 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import yaml
 from rich.console import Console
@@ -30,7 +28,7 @@ from gitops.holds import held
 from gitops.observations import observations
 from gitops.release import Release
 from gitops.repository import GitopsRepository
-from tools.background import Background
+from tools.background import Background, stop_on_signals
 from tools.tour import StoppedError, Tour, steps_only
 
 STAGING, PRODUCTION = "staging", "production"
@@ -43,8 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description="Take a model the whole way on this machine.")
     parser.add_argument("model", nargs="?", default="orders", help="the room to take through the house")
     console = Console(highlight=False)
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    signal.signal(signal.SIGHUP, _as_interrupt)
+    stop_on_signals()
     logs = workspace.state() / "logs" / "demo"
     shutil.rmtree(logs, ignore_errors=True)
     tour = Tour(console, logs, STOPS)
@@ -267,10 +264,6 @@ def _run_configurations(model: str) -> tuple[str, str]:
     own = f"bentos/{model}/run.yaml"
     default = yaml.safe_load((workspace.root() / "zenml_config.yaml").read_text())
     return ("zenml_config.yaml" if default["parameters"]["model"] == model else own), own
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

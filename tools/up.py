@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import socket
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from types import FrameType
 from typing import NoReturn
 
 from rich.console import Console
@@ -24,7 +22,7 @@ from bakehouse import workspace
 from bakehouse.errors import BakehouseError, DeliveryError
 from gitops.delivery import Settings, settings
 from gitops.observations import Observations, observations
-from tools.background import Background
+from tools.background import Background, stop_on_signals
 
 MLFLOW_PORT = 5000
 PATIENCE_SECONDS = 120.0
@@ -38,8 +36,7 @@ def main() -> int:
     )
     mlflow_port = parser.parse_args().mlflow_port
     console = Console(highlight=False)
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    signal.signal(signal.SIGHUP, _as_interrupt)
+    stop_on_signals()
     try:
         up(console, settings(), mlflow_port)
     except KeyboardInterrupt:
@@ -132,10 +129,6 @@ def _answers(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
