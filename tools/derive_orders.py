@@ -6,13 +6,13 @@ and customer numbers, so that the same CSV always gives the same bytes. data/REA
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
 import json
 import statistics
-import sys
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,11 @@ OPENS, CLOSES = time(6, 30), time(20, 0)
 # The full data set, which has times of day, peaks at noon and thins out towards 7:00 and 19:00.
 HOURS = statistics.NormalDist(mu=13.0, sigma=2.2)
 
-GIVEN_NAMES = (
-    "Ada Alan Barbara Claude Donald Edith Frances Grace Hedy Ida John Katherine Leslie Mary Niklaus Radia".split()
-)
-FAMILY_NAMES = "Example Sample Specimen Placeholder Fictional Testman Mockford Dummett".split()
-STREETS = "Example Street,Sample Road,Test Lane,Specimen Avenue,Placeholder Square".split(",")
-# Countries' domestic codes set aside for fiction where there are any (Ofcom 7700 900xxx), 555-01xx elsewhere.
+GIVEN_NAMES: tuple[str, ...] = ("Ada", "Alan", "Barbara", "Claude", "Donald", "Edith", "Frances", "Grace")
+GIVEN_NAMES += ("Hedy", "Ida", "John", "Katherine", "Leslie", "Mary", "Niklaus", "Radia")
+FAMILY_NAMES = ("Example", "Sample", "Specimen", "Placeholder", "Fictional", "Testman", "Mockford", "Dummett")
+STREETS = ("Example Street", "Sample Road", "Test Lane", "Specimen Avenue", "Placeholder Square")
+# There are no such postal areas.
 PLACES = {
     "United Kingdom": ("Sampleton", "ZZ{0} {1}ZZ"),
     "EIRE": ("Baile Sampla", "Z{0:02d} ZZ{1}{1}"),
@@ -48,14 +47,18 @@ NOTES = (
 )
 
 
-def main(arguments: list[str]) -> None:
-    source = Path(arguments[0])
-    out = Path(arguments[1]) if len(arguments) > 1 else Path(__file__).parents[1] / "data" / "orders"
-    out.mkdir(parents=True, exist_ok=True)
-    orders = list(derive(source))
+def main() -> None:
+    """Write the batches and say how many orders each holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("csv", type=Path, help="the sample: UTF-8 with a byte-order mark, one row a line of an invoice")
+    default = Path(__file__).resolve().parents[1] / "data" / "orders"
+    parser.add_argument("out", type=Path, nargs="?", default=default, help="the folder to write to (data/orders)")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    orders = list(derive(options.csv))
     for name, days in BATCHES.items():
         batch = [order for order in orders if datetime.fromisoformat(order["time"]).date() in days]
-        path = out / f"{name}.ndjson"
+        path = options.out / f"{name}.ndjson"
         path.write_text("".join(line(order) for order in batch), encoding="utf-8", newline="\n")
         print(f"{path.name}: {len(batch)} orders, {sum(len(order['lines']) for order in batch)} lines")
 
@@ -70,7 +73,7 @@ def derive(source: Path) -> Iterator[Order]:
     days: dict[date, dict[str, list[dict[str, str]]]] = {}
     with source.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
-            day = datetime.strptime(row["InvoiceDate"], "%d/%m/%Y").date()
+            day = datetime.strptime(row["InvoiceDate"], "%d/%m/%Y").replace(tzinfo=UTC).date()
             days.setdefault(day, {}).setdefault(row["InvoiceNo"], []).append(row)
     for day, invoices in sorted(days.items()):
         # Cancellations are numbered in the same sequence as sales, only with a C before the number.
@@ -82,12 +85,12 @@ def derive(source: Path) -> Iterator[Order]:
 
 def time_of_day(position: int, count: int) -> time:
     """A synthetic time: the quantile of the `position`-th of `count` invoices in the bell of the shop's hours."""
-    hours = HOURS.inv_cdf((position + 0.5) / count)
-    moment = (datetime.min + timedelta(hours=hours)).replace(second=0, microsecond=0).time()
-    return min(max(moment, OPENS), CLOSES)
+    minutes = int(60 * HOURS.inv_cdf((position + 0.5) / count))
+    return min(max(time(minutes // 60, minutes % 60), OPENS), CLOSES)
 
 
 def order(number: str, moment: datetime, rows: list[dict[str, str]]) -> Order:
+    """The order document of one invoice."""
     first = rows[0]
     customer = person(first["CustomerID"], first["Country"]) if first["CustomerID"] else None
     document: Order = {
@@ -147,4 +150,4 @@ def _draw(purpose: str, key: str) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
