@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import socket
 import sys
@@ -30,6 +31,8 @@ from gitops.release import RELEASE_FILE, Release
 Start = Callable[[Path, int], list[str]]
 
 _MARK = "BAKEHOUSE_PROCESS_HOME"
+# Below the ports that the kernel gives to outgoing connections, one of which could take it before the process does.
+_PRIVATE_PORTS = range(20_000, 32_000)
 _PROBE = aiohttp.ClientTimeout(total=5)
 _TAIL = 16 * 1024
 
@@ -209,10 +212,12 @@ def _home(environment: str, release: Release, port: int) -> Path:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in random.sample(_PRIVATE_PORTS, len(_PRIVATE_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise DeliveryError(f"no port between {_PRIVATE_PORTS[0]} and {_PRIVATE_PORTS[-1]} is free")
 
 
 def _end_all_from(folder: Path) -> int:
