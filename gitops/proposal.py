@@ -56,11 +56,12 @@ def changes(new: Release, old: Release | None) -> list[tuple[str, str, str]]:
 
 
 def _changes(new: Release, old: Release | None) -> list[tuple[str, str, str]]:
-    before, after = _facts(old), _facts(new)
+    before, after = facts(old), facts(new)
     return [(what, before.get(what, "none"), said) for what, said in after.items()]
 
 
-def _facts(release: Release | None) -> dict[str, str]:
+def facts(release: Release | None) -> dict[str, str]:
+    """What a release binds, each part in words."""
     if release is None:
         return {}
     data = release.data

@@ -53,7 +53,7 @@ class DataFile(Document):
 
 
 class Data(Document):
-    """What the model was trained on. `version` is the DVC hash of the whole set (a `.dir` hash where it is a folder)."""
+    """What the model was trained on. `version` is the DVC hash of the whole set (`.dir` where it is a folder)."""
 
     version: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]
     files: tuple[DataFile, ...] = Field(min_length=1)
@@ -79,7 +79,7 @@ class Run(Document):
 
 
 class Metric(Document):
-    """A figure on the held-out rows, with its 95 % interval where one was computed, and the champion's on the same rows."""
+    """A figure on the held-out rows, its 95 % interval where one was computed, and the champion's on the same rows."""
 
     value: float
     low: float | None = None

@@ -1,0 +1,162 @@
+"""What commands answer, as rows for a reader and as plain values for JSON. Looks nothing up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gitops.comparison import Comparison
+from gitops.display import short, when
+from gitops.environment import Place
+from gitops.events import Event
+from gitops.history import Entry
+from gitops.lineage import Lineage
+from gitops.promotion import Promotion
+from gitops.repository import Commit
+from gitops.rollback import Rollback
+from gitops.status import Row, seen_in_words
+from gitops.verification import Check
+
+
+def commit_value(commit: Commit | None) -> dict[str, Any] | None:
+    """A commit for JSON."""
+    if commit is None:
+        return None
+    return {"sha": commit.sha, "time": commit.time, "author": commit.author, "subject": commit.subject}
+
+
+def entry_value(entry: Entry | None) -> dict[str, Any] | None:
+    """A release in history for JSON, its document included."""
+    if entry is None:
+        return None
+    return {
+        "environment": entry.place.environment,
+        "kind": entry.kind,
+        "model_version": entry.model_version,
+        "commit": commit_value(entry.commit),
+        "release": json.loads(entry.text) if entry.model_version is not None and entry.text is not None else None,
+    }
+
+
+def event_value(event: Event) -> dict[str, Any]:
+    """An event for JSON."""
+    return {
+        "environment": event.place.environment,
+        "kind": event.kind,
+        "model_version": event.entry.model_version if event.entry is not None else None,
+        "commit": commit_value(event.commit),
+    }
+
+
+def event_in_words(event: Event) -> tuple[str, ...]:
+    """An event: when, where, what, version, commit, who, subject."""
+    version = event.entry.model_version if event.entry is not None else None
+    commit = event.commit
+    return (
+        when(commit.time),
+        event.place.environment,
+        event.kind,
+        "" if version is None else str(version),
+        commit.short,
+        commit.author.split(" <")[0],
+        commit.subject,
+    )
+
+
+def row_value(row: Row) -> dict[str, Any]:
+    """A row of the status for JSON."""
+    return {
+        "environment": row.place.environment,
+        "model": row.place.model,
+        "model_version": row.release.model_version if row.release is not None else None,
+        "image": row.release.image.reference if row.release is not None else None,
+        "data_version": row.release.data.version if row.release is not None else None,
+        "commit": commit_value(row.commit),
+        "hold": row.hold,
+        "problem": row.problem or None,
+        "delivery": row.seen,
+    }
+
+
+def row_in_words(row: Row) -> tuple[str, ...]:
+    """A row of the status: model, environment, version, image, data, since, who, delivery, hold."""
+    release, commit = row.release, row.commit
+    return (
+        row.place.model,
+        row.place.environment,
+        str(release.model_version) if release is not None else "unreadable" if row.problem else "none",
+        short(release.image.digest) if release is not None else "",
+        short(release.data.version) if release is not None else "",
+        when(commit.time) if commit is not None else "",
+        commit.author.split(" <")[0] if commit is not None else "",
+        seen_in_words(row),
+        row.hold.reason if row.hold is not None else "",
+    )
+
+
+def promotion_value(done: Promotion) -> dict[str, Any]:
+    """A promotion for JSON."""
+    return {
+        "action": done.action,
+        "from": done.source.environment,
+        "to": done.target.environment,
+        "model": done.release.model,
+        "model_version": done.release.model_version,
+        "replaces": done.previous.model_version if done.previous is not None else None,
+        "commit": done.commit,
+        "branch": done.branch or None,
+        "body": done.body,
+        "gates": done.gates,
+    }
+
+
+def rollback_value(done: Rollback) -> dict[str, Any]:
+    """A rollback for JSON."""
+    return {
+        "action": done.action,
+        "environment": done.place.environment,
+        "model": done.place.model,
+        "model_version": done.release.model_version,
+        "away_from": done.away_from,
+        "commit": done.commit,
+        "hold": done.hold,
+    }
+
+
+def lineage_value(found: Lineage) -> dict[str, Any]:
+    """A lineage for JSON."""
+    return {
+        "environment": found.place.environment,
+        "commit": commit_value(found.entry.commit),
+        "release": found.release,
+        "parts": [{"name": part.name, "said": part.said, "command": part.command} for part in found.parts],
+    }
+
+
+def comparison_value(found: Comparison) -> dict[str, Any]:
+    """A comparison for JSON."""
+    rows = [{"what": what, "old": before, "new": after} for what, before, after in found.rows]
+    return {"old": entry_value(found.old), "new": entry_value(found.new), "differences": rows}
+
+
+def check_value(check: Check) -> dict[str, Any]:
+    """A check for JSON."""
+    place = check.place
+    said = {"environment": place.environment, "model": place.model, "check": check.name, "verdict": check.verdict}
+    return said | {"said": check.said}
+
+
+def moment_value(found: Mapping[Place, Entry | None]) -> dict[str, Any]:
+    """What each environment had, for JSON."""
+    return {place.environment: entry_value(entry) for place, entry in found.items()}
+
+
+def moment_in_words(found: Mapping[Place, Entry | None]) -> list[tuple[str, ...]]:
+    """What each environment had: environment, version, since when, commit."""
+    return [
+        (place.environment, str(entry.model_version), when(entry.commit.time), entry.commit.short)
+        if entry is not None
+        else (place.environment, "none", "", "")
+        for place, entry in found.items()
+    ]

@@ -1,0 +1,81 @@
+"""Everything that happened to a model, newest first: releases, rollbacks, removals and holds. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from bakehouse.errors import ReleaseError
+from gitops.environment import Place, environments, require_environment
+from gitops.history import Entry, Kind, Timeline, timeline
+from gitops.repository import Commit, GitopsRepository, Snapshot, Touch
+
+EventKind = Kind | Literal["held", "hold lifted"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change; `entry` is the release, where it is about one."""
+
+    place: Place
+    kind: EventKind
+    commit: Commit
+    entry: Entry | None
+
+
+def events(
+    repository: GitopsRepository, model: str, environment: str | None = None, limit: int | None = None
+) -> list[Event]:
+    """What happened to a model in one environment, or in all. Raises `ReleaseError` where nothing ever did."""
+    snapshot = repository.at(repository.fetch())
+    by_path: dict[str, Place] = {}
+    for place in _places(snapshot, model, environment):
+        by_path |= {place.document: place, place.hold: place}
+    touches = [(by_path[touch.path], touch) for touch in repository.log(*by_path, revision=snapshot.revision)]
+    if not touches:
+        where = environment or "any environment"
+        raise ReleaseError(f"{model} was never released in {where}.", "`bakehouse status` shows what is where.")
+    chosen = touches[:limit]
+    entries = _entries(repository, snapshot, touches, chosen)
+    return [_event(place, touch, entries.get((place, touch.commit.sha))) for place, touch in chosen]
+
+
+def released_at(
+    repository: GitopsRepository, model: str, moment: datetime, environment: str | None = None
+) -> dict[Place, Entry | None]:
+    """What each environment had released at a moment."""
+    snapshot = repository.at(repository.fetch())
+    return {
+        place: timeline(repository, place, snapshot.revision).at(moment)
+        for place in _places(snapshot, model, environment)
+    }
+
+
+def _event(place: Place, touch: Touch, entry: Entry | None) -> Event:
+    if touch.path == place.document and entry is not None:
+        return Event(place, entry.kind, touch.commit, entry)
+    return Event(place, "hold lifted" if touch.blob is None else "held", touch.commit, None)
+
+
+def _places(snapshot: Snapshot, model: str, environment: str | None) -> list[Place]:
+    if environment is not None:
+        require_environment(snapshot, environment)
+    return [Place(name, model) for name in environments(snapshot) if environment in (None, name)]
+
+
+def _entries(
+    repository: GitopsRepository,
+    snapshot: Snapshot,
+    touches: Sequence[tuple[Place, Touch]],
+    chosen: Sequence[tuple[Place, Touch]],
+) -> dict[tuple[Place, str], Entry]:
+    """The releases among the chosen touches, each read against the whole history of its environment."""
+    found: dict[tuple[Place, str], Entry] = {}
+    for place in dict.fromkeys(place for place, _ in chosen):
+        own = tuple(touch for where, touch in touches if where == place and touch.path == place.document)
+        count = sum(where == place and touch.path == place.document for where, touch in chosen)
+        entries = Timeline(repository, place, snapshot.revision, own).entries(count)
+        found |= {(place, entry.commit.sha): entry for entry in entries}
+    return found
