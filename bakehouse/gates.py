@@ -33,10 +33,8 @@ class GateResult(BaseModel):
         """One line for a person: name, figure, threshold, and where the threshold is set."""
         verdict = "passed" if self.passed else "missed"
         tail = f"; {self.explanation}" if self.explanation else ""
-        return (
-            f"{self.name} {verdict}: {_show(self.figure)}, must be {self.comparison} {_show(self.threshold)}"
-            f" (set in {self.source}){tail}"
-        )
+        wanted = _show(self.threshold) if self.comparison == "is" else f"{self.comparison} {_show(self.threshold)}"
+        return f"{self.name} {verdict}: {_show(self.figure)}, must be {wanted} (set in {self.source}){tail}"
 
 
 def at_least(name: str, figure: float, threshold: float, source: str, explanation: str = "") -> GateResult:

@@ -157,7 +157,7 @@ def diff(
     if as_json:
         display.document(answers.comparison_value(found))
     elif found.rows:
-        display.table(("", *sides), found.rows)
+        display.table(("", *sides), display.without_long_digests(found.rows))
     else:
         display.say(f"{sides[0]} and {sides[1]} are the same release.")
 
@@ -344,7 +344,7 @@ def _show_promotion(done: Promotion) -> None:
     display.say(
         f"{len(done.gates)} of {len(done.gates)} gates passed: {', '.join(gate.name for gate in done.gates)}.\n"
     )
-    display.table(("", "before", "now"), changes(done.release, done.previous))
+    display.table(("", "before", "now"), display.without_long_digests(changes(done.release, done.previous)))
     display.say(f"\nThe pull request's text: {done.body}")
     undo = f"bakehouse rollback {done.release.model} --env {target}"
     if done.previous is not None:

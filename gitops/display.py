@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -49,6 +50,11 @@ def document(value: Any) -> None:
 def when(moment: datetime) -> str:
     """A moment as the reader's clock shows it."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def without_long_digests(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The same rows with enough of each digest to tell it from others."""
+    return [[re.sub(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}", r"\1…", cell) for cell in row] for row in rows]
 
 
 def short(digest: str) -> str:

@@ -34,6 +34,9 @@ def events(
     for place in _places(snapshot, model, environment):
         by_path |= {place.document: place, place.hold: place}
     touches = [(by_path[touch.path], touch) for touch in repository.log(*by_path, revision=snapshot.revision)]
+    of_releases = {(place, touch.commit.sha) for place, touch in touches if touch.path == place.document}
+    # A rollback's own hold is part of it.
+    touches = [it for it in touches if it[1].path == it[0].document or (it[0], it[1].commit.sha) not in of_releases]
     if not touches:
         where = environment or "any environment"
         raise ReleaseError(f"{model} was never released in {where}.", "`bakehouse status` shows what is where.")

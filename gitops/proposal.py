@@ -101,7 +101,7 @@ def _against(metric: Metric) -> str:
 
 def _gates(gates: Iterable[GateResult]) -> Iterable[tuple[str, ...]]:
     for gate in gates:
-        wanted = f"{gate.comparison} {_figure(gate.threshold)}"
+        wanted = f"{'' if gate.comparison == 'is' else gate.comparison} {_figure(gate.threshold)}".strip()
         yield gate.name, "passed" if gate.passed else "**missed**", _figure(gate.figure), wanted, f"`{gate.source}`"
 
 
