@@ -137,7 +137,7 @@ def _fault(words: list[str], checkout: Path, commands: dict[str, Any]) -> str:
         known = {option for parameter in commands[name].params for option in parameter.opts} | {"--help"}
         unknown = {word.split("=")[0] for word in arguments if word.startswith("--")} - known
         return f"no such option: {unknown}" if unknown else ""
-    if words[:3] == ["zenml", "pipeline", "run"]:
+    if words[:3] == ["zenml", "pipeline", "run"] and len(words) > 3:
         module = checkout / (words[3].rpartition(".")[0].replace(".", "/") + ".py")
         return "" if module.is_file() else "no such pipeline"
     return ""
