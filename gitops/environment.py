@@ -78,8 +78,8 @@ labels:
 resources:
   - ../../base
 components:
-  - ../settings
   - release
+  - ../settings
 """
 
 
