@@ -29,7 +29,7 @@ from gitops.observations import observations
 from gitops.release import Release
 from gitops.repository import GitopsRepository
 from tools.background import Background, stop_on_signals
-from tools.tour import StoppedError, Tour, steps_only
+from tools.tour import StoppedError, Tour, seen_from_root, steps_only
 
 STAGING, PRODUCTION = "staging", "production"
 DELIVERY_SECONDS = 90.0
@@ -255,8 +255,8 @@ class Demo:
         """The release commit, by git itself where the repository is on this machine."""
         place = Path(self.repository.url)
         if place.is_dir():
-            shown = place.relative_to(workspace.root()) if place.is_relative_to(workspace.root()) else place
-            self.tour.run(f"git -C {shown} log -1 --stat {self.repository.branch}")
+            shown = "--stat --format='%h %s%n%n%(trailers)'"
+            self.tour.run(f"git -C {seen_from_root(place)} log -1 {shown} {self.repository.branch}")
 
 
 def _run_configurations(model: str) -> tuple[str, str]:

@@ -105,7 +105,11 @@ class Tour:
                 raise
         if code != expected:
             tail = "\n".join(_ANSI.sub("", line) for line in said[-30:])
-            raise StoppedError(f"`{command}` ended with exit code {code}:\n{tail}\n(everything it said: {log})")
+            raise StoppedError(
+                f"`{command}` ended with exit code {code}:\n{tail}\n(everything it said: {seen_from_root(log)})"
+            )
+        if show is not str:
+            self.console.print(Text(f"  everything it said: {seen_from_root(log)}", style="dim"), soft_wrap=True)
         return "\n".join(said)
 
     def ask(self, url: str, body: Path | None = None) -> Any:
@@ -113,7 +117,7 @@ class Tour:
         request = urllib.request.Request(url)  # noqa: S310 - an address of this machine
         line = f"curl -s {url}"
         if body is not None:
-            line += f" -H 'content-type: application/json' -d @{_seen_from_root(body)}"
+            line += f" -H 'content-type: application/json' -d @{seen_from_root(body)}"
             request = urllib.request.Request(  # noqa: S310
                 url, data=body.read_bytes(), headers={"Content-Type": "application/json"}
             )
@@ -167,5 +171,6 @@ def steps_only(line: str) -> str | None:
     return plain if plain.startswith("Error") else None
 
 
-def _seen_from_root(path: Path) -> Path:
+def seen_from_root(path: Path) -> Path:
+    """The path as a person in the checkout would type it."""
     return path.relative_to(workspace.root()) if path.is_relative_to(workspace.root()) else path

@@ -91,7 +91,7 @@ def run(quick: bool) -> dict[str, Any]:
             "p50": statistics.median(load.milliseconds),
             "p99": statistics.quantiles(load.milliseconds, n=100)[98],
         },
-        "kept": max(*released, *rolled_back) < PROMISED_SECONDS and not load.failures,
+        "met": max(*released, *rolled_back) < PROMISED_SECONDS and not load.failures,
     }
 
 
