@@ -286,6 +286,14 @@ def show(
 
 
 @release_app.command()
+def schema() -> None:
+    """Print the JSON schema of release documents."""
+    from gitops.release import json_schema
+
+    display.document(json_schema())
+
+
+@release_app.command()
 def verify(model: AnyModel = None, environment: AnyEnvironment = None, as_json: Json = False) -> None:
     """Compute again what can be of each release (schema, pin, digests); exit code 1 names what is broken."""
     from gitops import answers

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
@@ -182,6 +182,12 @@ class Release(Document):
             "Code-Commit": self.code.commit,
             "Run": self.run.zenml,
         }
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the document as it is written (docs/reference/release.schema.json)."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return dialect | Release.model_json_schema(mode="serialization")
 
 
 def sha256(content: bytes) -> str:

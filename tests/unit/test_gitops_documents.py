@@ -1,0 +1,79 @@
+"""The release document, its schema, and what the reference says of them and of the commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from jsonschema import Draft202012Validator
+
+from bakehouse.errors import ReleaseError
+from gitops import cli
+from gitops.release import Release, json_schema
+from tests.gitops_world import release
+
+
+def commands(command: Any = None, name: str = "bakehouse") -> Iterator[tuple[str, Any]]:
+    command = command or typer.main.get_command(cli.app)
+    for child, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, f"{name} {child}")
+    if not hasattr(command, "commands"):
+        yield name, command
+
+
+def test_the_published_schema_is_the_documents_own(checkout: Path) -> None:
+    """`bakehouse release schema > docs/reference/release.schema.json` brings it up to date."""
+    published = json.loads((checkout / "docs/reference/release.schema.json").read_text())
+    assert published == json_schema()
+
+
+def test_a_document_agrees_with_the_published_schema() -> None:
+    Draft202012Validator.check_schema(json_schema())
+    Draft202012Validator(json_schema()).validate(json.loads(release(2, champion=1).to_json()))
+
+
+def test_the_reference_explains_every_field(checkout: Path) -> None:
+    text = (checkout / "docs/reference/release.md").read_text()
+    parts = [json_schema(), *json_schema()["$defs"].values()]
+    fields = {name for part in parts for name in part.get("properties", {})}
+    assert not [name for name in fields if f"`{name}`" not in text]
+
+
+def test_a_document_reads_back_as_it_was_written() -> None:
+    written = release(2, champion=1)
+    assert Release.from_json(written.to_json()) == written
+    assert Release.from_json(written.to_json()).to_json() == written.to_json()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("model_version", 0, "model_version: Input should be greater than 0"),
+        ("model", "Orders!", "model: String should match"),
+        ("schema_version", 2, "schema_version: Input should be 1"),
+        ("model_digest", "sha256:abc", "model_digest: String should match"),
+        ("created_at", "2026-01-01T00:00:00", "created_at: Input should have timezone info"),
+        ("surprise", 1, "surprise: Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_field_is_named_with_the_reason(field: str, value: object, said: str) -> None:
+    document = json.loads(release(1).to_json()) | {field: value}
+    with pytest.raises(ReleaseError, match=f"release.json is not a release document: {said}"):
+        Release.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_every_command_has_help_and_is_documented_with_its_options(name: str, command: Any, checkout: Path) -> None:
+    text = (checkout / "docs/reference/commands.md").read_text()
+    assert command.help
+    assert f"`{name}" in text
+    section = text.split(f"### `{name}")[1].split("\n### ")[0]
+    for parameter in command.params:
+        assert parameter.help
+        names = [option for option in parameter.opts if option.startswith("--")]
+        documented = text if "--json" in names else section
+        assert not names or any(option in documented for option in names), f"{name} {names}"
