@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
 import signal
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from time import perf_counter
 from typing import Any, Protocol
@@ -182,7 +182,7 @@ def _headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes, byte
             request_id = value
         elif name == b"content-encoding" and value != b"identity":
             encoding = value
-    return request_id or uuid.uuid4().hex.encode(), encoding or content_type, length
+    return request_id or os.urandom(16).hex().encode(), encoding or content_type, length
 
 
 def _require_predictable(scope: Scope, content_type: bytes, length: bytes) -> None:

@@ -1,0 +1,116 @@
+"""Endpoint where no client of a real service can bring it at will: a defect of ours, clients that stop halfway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bentos.common import endpoint
+from bentos.common.endpoint import Endpoint, Message
+from bentos.common.identity import Identity
+
+IDENTITY = Identity.model_validate(
+    {
+        "model": "sums",
+        "model_version": 3,
+        "model_digest": "sha256:" + "0" * 64,
+        "data_version": "1",
+        "code_commit": "2",
+        "built_at": "2026-01-01T00:00:00Z",
+    }
+)
+CANARY = "ada@canary.example"
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+
+    def answered(self, status: int, seconds: float) -> None:
+        self.statuses.append(status)
+
+    def predicted(self, outcomes: list[str]) -> None:
+        assert outcomes == ["any"]
+
+
+def answering(body: bytes) -> Any:
+    return SimpleNamespace(requests=[body], responses=[body], outcomes=["any"], body=b'{"length": %d}' % len(body))
+
+
+def failing(body: bytes) -> Any:
+    raise KeyError(CANARY)
+
+
+def ask(
+    predict: Callable[[bytes], Any], messages: list[Message], *, then_silent: bool = False
+) -> tuple[list[Message], Metrics]:
+    """What the endpoint sends to a client that sends `messages`, and then nothing more."""
+    sent: list[Message] = []
+    metrics = Metrics()
+    waiting = iter(messages)
+
+    async def receive() -> Message:
+        message = next(waiting, None)
+        if message is None:
+            assert then_silent
+            await asyncio.sleep(60)
+        return cast("Message", message)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    pipeline = SimpleNamespace(predict=predict)
+    app = Endpoint(cast("Any", None), cast("Any", pipeline), IDENTITY, cast("Any", metrics), None, b"")
+    scope = {"type": "http", "path": "/predict", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+    asyncio.run(app(scope, receive, send))
+    return sent, metrics
+
+
+def part(body: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def test_a_body_in_parts_is_one_body() -> None:
+    sent, metrics = ask(answering, [part(b"12", more=True), part(b"345", more=True), part(b"")])
+    assert (sent[0]["status"], sent[1]["body"]) == (200, b'{"length": 5}')
+    assert metrics.statuses == [200]
+
+
+def test_a_large_body_is_answered_alike() -> None:
+    sent, _ = ask(answering, [part(b" " * endpoint.LARGE_BYTES)])
+    assert sent[1]["body"] == b'{"length": %d}' % endpoint.LARGE_BYTES
+
+
+def test_a_defect_of_ours_is_500_and_neither_answer_nor_log_repeats_what_was_asked(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("bentoml"), "propagate", True)
+    sent, metrics = ask(failing, [part(b"{}")])
+    document = json.loads(sent[1]["body"])
+    assert sent[0]["status"] == 500
+    assert metrics.statuses == [500]
+    assert CANARY not in sent[1]["body"].decode() + caplog.text
+    (record,) = caplog.records
+    assert document["request_id"] in record.getMessage()
+    assert "KeyError at " in record.getMessage()
+    assert record.exc_info is None
+
+
+def test_a_client_that_stalls_in_its_body_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "BODY_SECONDS", 0.05)
+    sent, metrics = ask(answering, [part(b"{", more=True)], then_silent=True)
+    assert sent[0]["status"] == 408
+    assert metrics.statuses == [408]
+
+
+@pytest.mark.parametrize("before", [[], [part(b"{", more=True)]], ids=["at once", "halfway"])
+def test_a_client_that_goes_away_gets_no_answer_and_counts_for_nothing(before: list[Message]) -> None:
+    sent, metrics = ask(answering, [*before, {"type": "http.disconnect"}])
+    assert sent == []
+    assert metrics.statuses == []
