@@ -42,7 +42,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Access:
-    """What one role can do with one model's data in one bucket. None where AWS keeps a policy that was not evaluated."""
+    """What one role can do with one model's data in one bucket; None where AWS keeps a policy of it unevaluated."""
 
     role: str
     workload: str

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from terraform.policies.documents import Statement, UnreadableDocument, parse
+from terraform.policies.documents import DocumentError, Statement, parse
 from terraform.policies.estate import UNKNOWN, Estate, Resource
 from terraform.policies.rules import Judgement, Rule, broken, expect, kept, unknown
-from terraform.policies.settings import settings
+from terraform.policies.settings import environments, settings
 
 _SET = "terraform/policies/settings.yaml"
 _ITSELF = "the resource itself"
@@ -74,9 +74,8 @@ def environments_keep_apart(estate: Estate) -> Iterator[Judgement]:
     """No document names another account or another environment's resources, but for the crossings that are declared."""
     context = estate.context
     own = f"{context.project}-{context.environment}"
-    foreign = re.compile(
-        rf"\b{re.escape(context.project)}-(?!{re.escape(context.environment)}\b)(staging|production)\b"
-    )
+    others = "|".join(sorted(re.escape(name) for name in environments() - {context.environment})) or "$^"
+    foreign = re.compile(rf"\b{re.escape(context.project)}-({others})\b")
 
     def check(document: Document, statement: Statement) -> str | None:
         crossing = {item.action for item in settings().crossings if item.resource == document.resource.type}
@@ -126,9 +125,7 @@ def roles_cannot_grow(estate: Estate) -> Iterator[Judgement]:
         faults = [fault for item in document.statements if item.allows and (fault := _growth(item))]
         bounds = _is_boundary(estate, document.resource) if faults else None
         if faults and bounds is UNKNOWN:
-            yield unknown(
-                document.resource.subject, "whether it only bounds, or somebody is granted it, is not known yet"
-            )
+            yield unknown(document.resource.subject, "whether it bounds or grants is known only after apply")
         else:
             yield expect(document.resource.subject, not faults or bool(bounds), "; ".join(faults))
 
@@ -185,12 +182,10 @@ def _read(resource: Resource, kind: str, text: Any) -> Document:
     if text is UNKNOWN:
         return Document(resource, kind, problem=unknown(resource.subject, f"its {kind} is known only after apply"))
     if text is None:
-        return Document(
-            resource, kind, problem=broken(resource.subject, f"it has no {kind} of its own, so AWS's default")
-        )
+        return Document(resource, kind, problem=broken(resource.subject, f"it has no {kind} of its own"))
     try:
         return Document(resource, kind, parse(str(text)))
-    except UnreadableDocument as error:
+    except DocumentError as error:
         return Document(resource, kind, problem=broken(resource.subject, f"its {kind} can't be read: {error}"))
 
 
@@ -226,11 +221,8 @@ def _too_trusting(_document: Document, statement: Statement) -> str | None:
     if statement.not_principals or not statement.principals:
         return "everybody but some may take it"
     for kind, name in statement.principals:
-        fault = {
-            "Service": _service_fault,
-            "AWS": _person_fault,
-            "Federated": _token_fault,
-        }.get(kind, lambda *_: "everybody may take it")(statement, name)
+        find = _FAULTS.get(kind)
+        fault = find(statement, name) if find else "everybody may take it"
         if fault:
             return fault
     return None
@@ -259,6 +251,13 @@ def _token_fault(statement: Statement, name: str) -> str | None:
     loose = [item for item in patterns if ("*" in item or "?" in item) and not _PULL_REQUEST.fullmatch(item)]
     loose += [item for item in exact if not item]
     return f"the subject {loose[0]!r} is not bound to one" if loose else None
+
+
+_FAULTS: dict[str, Callable[[Statement, str], str | None]] = {
+    "Service": _service_fault,
+    "AWS": _person_fault,
+    "Federated": _token_fault,
+}
 
 
 def _open_to_all(document: Document, statement: Statement) -> str | None:

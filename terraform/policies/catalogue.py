@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from terraform.policies import access_rules, encryption_rules, exposure_rules, record_rules, source_rules
 from terraform.policies.estate import Estate
@@ -32,10 +33,7 @@ class Entry:
 
 def catalogue() -> Mapping[str, Entry]:
     """All rules by id."""
-    return {
-        rule.id: Entry(rule.id, rule.title, rule.why, rule.controls, rule.source)
-        for rule in (*SOURCE_RULES, *ESTATE_RULES)
-    }
+    return {entry.id: entry for entry in (*map(_entry, SOURCE_RULES), *map(_entry, ESTATE_RULES))}
 
 
 def judge_sources(sources: Sources) -> tuple[Result, ...]:
@@ -50,6 +48,10 @@ def judge_estate(planned: Estate | None, recorded: Estate | None = None) -> tupl
     subject stays unknown where the state does not hold it.
     """
     return tuple(_both(rule, planned, recorded) for rule in ESTATE_RULES)
+
+
+def _entry(rule: Rule[Any]) -> Entry:
+    return Entry(rule.id, rule.title, rule.why, rule.controls, rule.source)
 
 
 def _both(rule: Rule[Estate], planned: Estate | None, recorded: Estate | None) -> Result:

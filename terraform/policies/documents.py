@@ -40,19 +40,19 @@ class Statement:
         )
 
 
-class UnreadableDocument(ValueError):
+class DocumentError(ValueError):
     """What should be a policy document is not one."""
 
 
 def parse(text: str) -> tuple[Statement, ...]:
-    """The statements of a policy document. Raises `UnreadableDocument` for anything else, an unknown element included:
+    """The statements of a policy document. Raises `DocumentError` for anything else, an unknown element included:
     what we don't understand we don't judge."""
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UnreadableDocument(f"it is not JSON: {error}") from error
+        raise DocumentError(f"it is not JSON: {error}") from error
     if not isinstance(document, Mapping) or "Statement" not in document:
-        raise UnreadableDocument("it has no Statement")
+        raise DocumentError("it has no Statement")
     statements = document["Statement"]
     return tuple(_statement(item) for item in (statements if isinstance(statements, list) else [statements]))
 
@@ -64,12 +64,12 @@ _ELEMENTS = {
 
 def _statement(item: Any) -> Statement:
     if not isinstance(item, Mapping):
-        raise UnreadableDocument("a statement is not an object")
+        raise DocumentError("a statement is not an object")
     surplus = set(item) - _ELEMENTS
     if surplus:
-        raise UnreadableDocument(f"a statement has the unknown element {sorted(surplus)[0]}")
+        raise DocumentError(f"a statement has the unknown element {sorted(surplus)[0]}")
     if item.get("Effect") not in {"Allow", "Deny"}:
-        raise UnreadableDocument("a statement's Effect is neither Allow nor Deny")
+        raise DocumentError("a statement's Effect is neither Allow nor Deny")
     return Statement(
         effect=item["Effect"],
         sid=str(item.get("Sid", "")),
@@ -91,7 +91,7 @@ def _principals(value: Any) -> tuple[tuple[str, str], ...]:
     if value == "*":
         return (("*", "*"),)
     if not isinstance(value, Mapping):
-        raise UnreadableDocument("a Principal is neither * nor an object")
+        raise DocumentError("a Principal is neither * nor an object")
     return tuple((kind, name) for kind, names in value.items() for name in _strings(names))
 
 

@@ -12,7 +12,7 @@ _SET = "the resource itself"
 
 
 def buckets_under_a_key(estate: Estate) -> Iterator[Judgement]:
-    """Each bucket has a default encryption by KMS; only a bucket of access logs, where S3 supports none, by S3's own."""
+    """Each bucket is encrypted by KMS by default; only one of access logs, where S3 supports none, by S3's own key."""
     log_targets = {log.value("target_bucket") for log in estate.of_type("aws_s3_bucket_logging")} - {UNKNOWN}
     for bucket in estate.of_type("aws_s3_bucket"):
         found = estate.companions(

@@ -3,8 +3,9 @@
 Follows "Policy evaluation logic" of the IAM user guide within one organisation without service control policies:
 an explicit deny anywhere wins; otherwise, within one account, the identity's policies (and its boundary, where it has
 one) or the resource's policy has to allow; across accounts both sides have to. A resource's policy that names the
-account's root leaves it to the identity's policies, and a KMS key's has to do that before they count. Condition operators that are not known
-here make an Allow not match and a Deny match, so that what can't be evaluated never gives access.
+account's root leaves it to the identity's policies, and a KMS key's has to do that before they count. Condition
+operators that are not known here make an Allow not match and a Deny match, so that what can't be evaluated never gives
+access.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from dataclasses import dataclass, field
 from terraform.policies.documents import Conditions, Statement
 
 Statements = tuple[Statement, ...]
+
+_NEGATIONS = frozenset({"ArnNotEquals", "ArnNotLike", "StringNotEquals", "StringNotLike"})
+_OPERATORS = frozenset(
+    {"ArnEquals", "ArnLike", "Bool", "NumericGreaterThan", "NumericLessThan", "StringEquals", "StringLike", *_NEGATIONS}
+)
 
 
 @dataclass(frozen=True)
@@ -197,18 +203,13 @@ def _condition_holds(
     operator: str, actual: str | None, values: tuple[str, ...], keys: Mapping[str, str]
 ) -> bool | None:
     """True, False, or None where the operator is not known here."""
-    name, _, suffix = operator.partition("IfExists")
-    if suffix or ":" in name:
-        return None  # ForAllValues and ForAnyValue: none of our policies has a multivalued key
+    name = operator.removesuffix("IfExists")
     if name == "Null":
         return (actual is None) == (values[0] == "true")
+    if name not in _OPERATORS:
+        return None
     if actual is None:
-        return operator.endswith("IfExists") or name in {
-            "StringNotEquals",
-            "StringNotLike",
-            "ArnNotEquals",
-            "ArnNotLike",
-        }
+        return name != operator or name in _NEGATIONS
     filled = [found for value in values if (found := _fill(value, keys)) is not None]
     exact = [re.sub(r"\[([*?\[])\]", r"\1", value) for value in filled]
     match name:

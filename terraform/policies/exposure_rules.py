@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from terraform.policies.documents import UnreadableDocument, parse
+from terraform.policies.documents import DocumentError, parse
 from terraform.policies.estate import UNKNOWN, Estate, Resource
 from terraform.policies.rules import Judgement, Rule, Verdict, broken, expect, kept, unknown
 
@@ -129,7 +129,7 @@ def networks_are_watched(estate: Estate) -> Iterator[Judgement]:
 def _denies_plain_http(bucket: Resource, text: str) -> Judgement:
     try:
         statements = parse(text)
-    except UnreadableDocument as error:
+    except DocumentError as error:
         return broken(bucket.subject, f"its policy can't be read: {error}")
     arn = f"arn:aws:s3:::{bucket.value('bucket')}"
     for item in statements:

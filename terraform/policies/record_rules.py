@@ -111,7 +111,7 @@ def logs_are_kept(estate: Estate) -> Iterator[Judgement]:
             yield unknown(group.subject, "for how long it is kept is known only after apply")
         else:
             yield expect(
-                group.subject, bool(days) and days >= least, f"it is kept for {days or 'ever'}, at least {least} days"
+                group.subject, bool(days) and days >= least, f"it is kept for {days or 'ever'}, not {least} days"
             )
 
 

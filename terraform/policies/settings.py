@@ -40,6 +40,13 @@ class Settings(BaseModel):
 
 
 @cache
+def environments() -> frozenset[str]:
+    """The names of all environments: the folders of `terraform/environments`."""
+    folder = Path(__file__).parents[1] / "environments"
+    return frozenset(path.name for path in folder.iterdir() if path.is_dir())
+
+
+@cache
 def settings() -> Settings:
     """The settings beside this file."""
     text = Path(__file__).with_name("settings.yaml").read_text()

@@ -1,4 +1,4 @@
-"""An AWS on loopback: moto's own HTTP server, with the few calls answered here that moto has not and our resources need.
+"""An AWS on loopback: moto's own HTTP server, and answers to the few calls of our resources that moto lacks.
 
 Run as a process: `python -m tests.infra.aws_server PORT ACCOUNT`. What is added is a plain store behind the real
 protocol (EKS add-ons and access entries, a budget's subscribers and tags); nothing that moto answers is changed.
@@ -145,7 +145,7 @@ def with_additions(moto: WSGIApplication) -> WSGIApplication:
     additions = Additions()
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("REQUEST_URI", environ["PATH_INFO"]).partition("?")[0]
+        path = str(environ.get("REQUEST_URI") or environ["PATH_INFO"]).partition("?")[0]
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if not path.startswith("/clusters/") and not target.startswith("AWSBudgetServiceGateway."):
             return moto(environ, start_response)
@@ -189,9 +189,9 @@ def main() -> None:
         AWS_SECRET_ACCESS_KEY="test",
     )
     from moto.iam.access_control import PermissionResult
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from moto.rds.models import DBInstance
     from moto.s3.models import FakeBucket
-    from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import run_simple
 
     # moto takes a Deny whose condition doesn't hold for a Deny, so that TLS-only would shut everybody out.

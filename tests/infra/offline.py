@@ -78,21 +78,12 @@ def working_copy(folder: Path, *, endpoint: str | None = None, extra: Mapping[st
         room = folder / "bentos" / problem.parent.name
         room.mkdir(parents=True)
         shutil.copy(problem, room)
-    settings = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "TF_CLI_CONFIG_FILE": str(_write_cli_configuration(folder)),
-        "TF_IN_AUTOMATION": "1",
-        "TF_INPUT": "0",
-        "TF_CLI_ARGS": "-no-color",
-        "CHECKPOINT_DISABLE": "1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        **({"AWS_ENDPOINT_URL": endpoint} if endpoint else {}),
-        **(extra or {}),
-    }
-    return Terraform(folder / "terraform", settings)
+    return Terraform(folder / "terraform", _settings(folder, endpoint, extra or {}))
+
+
+def bare(folder: Path, *, endpoint: str | None = None) -> Terraform:
+    """Terraform on a folder that holds a configuration of its own."""
+    return Terraform(folder, _settings(folder, endpoint, {}))
 
 
 def point_at_moto(terraform: Terraform, root: str, endpoint: str, *, local_state: bool = False) -> None:
@@ -179,6 +170,23 @@ def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(f"the moto server did not answer in 60 s:\n{log.read_text()}")
 
 
+def _settings(folder: Path, endpoint: str | None, extra: Mapping[str, str]) -> Mapping[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TF_CLI_CONFIG_FILE": str(_write_cli_configuration(folder)),
+        "TF_IN_AUTOMATION": "1",
+        "TF_CLI_ARGS": "-no-color",
+        "TF_INPUT": "0",
+        "CHECKPOINT_DISABLE": "1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        **({"AWS_ENDPOINT_URL": endpoint} if endpoint else {}),
+        **extra,
+    }
+
+
 @cache
 def _cli_configuration() -> str | None:
     """The CLI configuration that finds the provider without a network: the one that `TF_CLI_CONFIG_FILE` names, else
@@ -189,8 +197,11 @@ def _cli_configuration() -> str | None:
     offline = CHECKOUT.parent / "shared" / "terraform-offline"
     if not offline.is_file():
         return None
-    done = subprocess.run([str(offline)], capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else None
+    for _ in range(5):  # it searches the whole disk, and fails where a folder vanishes under it
+        done = subprocess.run([str(offline)], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout
+    return None
 
 
 def _write_cli_configuration(folder: Path) -> Path:
