@@ -16,7 +16,8 @@ class GateResult(BaseModel):
     """The verdict of one gate.
 
     `figure` and `threshold` are numbers, or words where the gate compares none (`comparison` "is").
-    `source` names the file and key where the threshold is set, e.g. `bentos/orders/problem.yaml: gates.acceptance_rate`.
+    `source` names the file and key where the threshold is set, such as
+    `bentos/orders/problem.yaml: gates.acceptance_rate`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")

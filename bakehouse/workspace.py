@@ -1,4 +1,4 @@
-"""Where things are: the checkout, the one state folder under it, and the addresses that a team sets by environment variables."""
+"""Where things are: the checkout, its one state folder, and the addresses that a team sets by environment variables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def root() -> Path:
 
 
 def state() -> Path:
-    """The one folder that Bakehouse writes to (`BAKEHOUSE_STATE`, else `.bakehouse` in the checkout), made on first use."""
+    """The one folder that is written to (`BAKEHOUSE_STATE`, else `.bakehouse` in the checkout), made on first use."""
     path = Path(os.environ.get("BAKEHOUSE_STATE") or root() / ".bakehouse").resolve()
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -59,7 +59,7 @@ def images() -> Path:
 
 
 def reports() -> Path:
-    """Reports named by their digest (`<64 hex digits>.<suffix>`), so that evidence stays readable without a database."""
+    """Reports named by their digest (`<64 hex digits>.<suffix>`), so that evidence is readable without a database."""
     path = state() / "reports"
     path.mkdir(parents=True, exist_ok=True)
     return path

@@ -1,4 +1,4 @@
-"""What every room shares. Importing it turns ONNX Runtime's telemetry off, which its Linux builds have on by default."""
+"""What every room shares. Importing it turns ONNX Runtime's telemetry off, which is on in its Linux builds."""
 
 import os
 
