@@ -1,7 +1,7 @@
 """Repeat and perturb orders up to a size, for benchmarks only: `python tools/scale_orders.py OUT --megabytes 500`.
 
-Never train on what this writes. Every order has an id, a customer and a time of its own, so that nothing downstream gains
-from repetition; quantities and prices are shaken, descriptions stay. The same seed gives the same bytes.
+Never train on what this writes. Every order has an id, a customer and a time of its own, so that nothing gains from
+repetition; quantities and prices are shaken, descriptions stay. The same seed gives the same bytes.
 """
 
 from __future__ import annotations

@@ -10,22 +10,22 @@ import os
 import secrets
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from bakehouse import workspace
 from bakehouse.errors import ConfigurationError
-from bentos.common.scrubbing import area, is_suspicious, scrub, token
+from bentos.common.scrubbing import area, is_suspicious, scrub, tokens
 
 KEY_VARIABLE = "BAKEHOUSE_MASKING_KEY"
 SHORTEST_KEY = 32
-REMEMBERED_TOKENS = 65_536
+MOST_REMEMBERED = 20_000
+_TEXT: dict[str, Callable[[str], str]] = {"area": area, "scrub": scrub}
 
 Kind = Literal["drop", "hash", "area", "scrub"]
 Location = tuple[str | int, ...]
@@ -87,20 +87,17 @@ class Masker:
 
     def __init__(self, model: type[BaseModel], key: bytes) -> None:
         self.model = model
-        self.names = frozenset(_names(model))
+        self._key = key
+        self._plans = {part: self._plan(part) for part in _models(model)}
+        self.names = frozenset(name for part in self._plans for name in part.model_fields)
         """The field names of the model and of those inside it: the only names that are safe to repeat."""
-        # Customers come back: remembering tokens is cheaper than hashing again.
-        self._token = lru_cache(REMEMBERED_TOKENS)(partial(token, key))
-        self._mask = self._of_model(model)
+        self.values = self._of_model(model) or _unmasked
+        """The same with values that are still Python's (times are), and in part the record's own: not to be changed."""
 
     def __call__(self, record: BaseModel) -> dict[str, Any]:
         """The record without personal data, as plain JSON values. Fields that are not set stay absent."""
-        masked: dict[str, Any] = to_jsonable_python(self._mask(record))
+        masked: dict[str, Any] = to_jsonable_python(self.values(record))
         return masked
-
-    def to_json(self, record: BaseModel) -> bytes:
-        """The same as one line of JSON, without its end."""
-        return to_json(self._mask(record))
 
     def mask_refused(self, document: Any, faults: Collection[Location]) -> Any:
         """What may be kept of a document that the contract refuses, `faults` being the places where it does.
@@ -111,90 +108,126 @@ class Masker:
         prefixes = {fault[:end] for fault in faults for end in range(1, len(fault) + 1)}
         return self._refused(self.model, document, (), _Faults(frozenset(faults), frozenset(prefixes)))
 
-    def _of_model(self, model: type[BaseModel]) -> Callable[[BaseModel], Any]:
-        rules = {name: self._of_field(model, name, field) for name, field in model.model_fields.items()}
-        if all(rule is _keep for rule in rules.values()) and all(f.is_required() for f in model.model_fields.values()):
-            return _keep
-        kept = [(name, rule) for name, rule in rules.items() if rule is not None]
+    def _plan(self, model: type[BaseModel]) -> dict[str, _Field]:
+        return {name: self._field(model, name, field) for name, field in model.model_fields.items()}
+
+    def _field(self, model: type[BaseModel], name: str, field: FieldInfo) -> _Field:
+        mark = pii(field)
+        if mark is None:
+            one, many = _nested(model, name, field)
+            return _Field(one=one, many=many)
+        if mark.kind == "drop":
+            return _Field(dropped=True)
+        if _unwrapped(field.annotation) is not str:
+            raise TypeError(
+                f"{model.__name__}.{name} is marked {mark.kind!r}, which masks text: make it str or str | None."
+            )
+        return _Field(text=tokens(self._key, mark.label) if mark.kind == "hash" else _TEXT[mark.kind])
+
+    def _of_model(self, model: type[BaseModel]) -> Callable[[Any], Any] | None:
+        """How a record is masked; None where it may stay as it is."""
+        plan = self._plans[model]
+        dropped = [name for name, field in plan.items() if field.dropped]
+        rules = [(name, rule) for name, field in plan.items() if (rule := self._of_field(field)) is not None]
+        if not dropped and not rules and all(field.is_required() for field in model.model_fields.values()):
+            return None
+
+        optional = [name for name, field in model.model_fields.items() if not field.is_required()]
 
         def mask(record: BaseModel) -> dict[str, Any]:
-            values, is_set = record.__dict__, record.model_fields_set
-            return {
-                name: value if (value := values[name]) is None or rule is _keep else rule(value)
-                for name, rule in kept
-                if name in is_set
-            }
+            masked, is_set = record.__dict__.copy(), record.__pydantic_fields_set__
+            if len(is_set) < len(masked):
+                for name in optional:
+                    if name not in is_set:
+                        del masked[name]
+            for name in dropped:
+                masked.pop(name, None)
+            for name, rule in rules:
+                value = masked.get(name)
+                if value is not None:
+                    masked[name] = rule(value)
+            return masked
 
         return mask
 
-    def _of_field(self, model: type[BaseModel], name: str, field: FieldInfo) -> Callable[[Any], Any] | None:
-        """How a value of the field that is not None is masked; None where the field is dropped."""
-        mark = pii(field)
-        if mark is not None:
-            return None if mark.kind == "drop" else self._of_mark(mark)
-        one, many = _nested(model, name, field)
-        if one is not None:
-            return self._of_model(one)
-        if many is not None:
-            return self._of_models(many)
-        return _keep
+    def _of_field(self, field: _Field) -> Callable[[Any], Any] | None:
+        if field.one is not None:
+            return self._of_model(field.one)
+        return field.text if field.many is None else self._of_models(field.many)
 
-    def _of_mark(self, mark: PII) -> Callable[[Any], str]:
-        if mark.kind == "hash":
-            return lambda value: self._token(mark.label, str(value))
-        if mark.kind == "area":
-            return area
-        return scrub
-
-    def _of_models(self, model: type[BaseModel]) -> Callable[[list[BaseModel]], list[Any]]:
+    def _of_models(self, model: type[BaseModel]) -> Callable[[list[Any]], list[Any]] | None:
         mask = self._of_model(model)
-        if mask is _keep:
-            return _keep
-        texts = _only_scrubbed(model)
-        if texts is None:
+        if mask is None:
+            return None
+        scrubbed = [name for name, field in self._plans[model].items() if field != _Field()]
+        required = all(field.is_required() for field in model.model_fields.values())
+        if not required or [self._plans[model][name].text for name in scrubbed] != [scrub]:
             return lambda records: [mask(record) for record in records]
-        (text,) = texts
+        (text,) = scrubbed
 
-        # A list of lines is most of a document, and hardly ever is there anything to scrub in it: ask about all lines
-        # at once, and leave the clean ones to be written as they are.
-        def mask_all(records: list[BaseModel]) -> list[Any]:
-            joined = ";".join([value for record in records if (value := record.__dict__[text])])
-            return [mask(record) for record in records] if is_suspicious(joined) else records
+        # A list of lines is most of a document, and hardly ever is there anything to scrub in it. What is sold is sold
+        # again, so texts that were clean are remembered; the others are looked at together.
+        clean: set[str | None] = {None}
+
+        def mask_all(records: list[Any]) -> list[Any]:
+            values = [record.__dict__ for record in records]
+            fresh = {value[text] for value in values} - clean
+            if fresh:
+                if is_suspicious(";".join(fresh)):
+                    return [mask(record) for record in records]
+                if len(clean) > MOST_REMEMBERED:
+                    clean.clear()
+                    clean.add(None)
+                clean.update(fresh)
+            return values
 
         return mask_all
 
     def _refused(self, model: type[BaseModel], document: Any, here: Location, faults: _Faults) -> Any:
         if not isinstance(document, dict):
             return shape(document)
-        kept: dict[str, Any] = {}
-        for name, value in document.items():
-            field = model.model_fields.get(name)
-            if field is not None and not _is_dropped(field):
-                kept[name] = self._refused_value(model, name, value, (*here, name), faults)
-        unknown = len(document.keys() - model.model_fields.keys())
+        plan = self._plans[model]
+        kept = {
+            name: self._refused_value(field, document[name], (*here, name), faults)
+            for name, field in plan.items()
+            if name in document and not field.dropped
+        }
         # Not even the names: {"ada@example.com": true} is JSON too.
+        unknown = len(document.keys() - plan.keys())
         return {**kept, "(unknown names)": unknown} if unknown else kept
 
-    def _refused_value(self, model: type[BaseModel], name: str, value: Any, here: Location, faults: _Faults) -> Any:
-        field = model.model_fields[name]
-        one, many = _nested(model, name, field)
+    def _refused_value(self, field: _Field, value: Any, here: Location, faults: _Faults) -> Any:
         if value is None:
             return None
         if here in faults.places:
             return shape(value)
-        if one is not None:
-            return self._refused(one, value, here, faults)
-        if many is not None:
-            if not isinstance(value, list):
-                return shape(value)
-            return [
-                shape(item) if (*here, place) in faults.places else self._refused(many, item, (*here, place), faults)
-                for place, item in enumerate(value)
-            ]
-        mark = pii(field)
-        if here in faults.prefixes or (mark is not None and not isinstance(value, str)):
+        if field.one is not None:
+            return self._refused(field.one, value, here, faults)
+        if field.many is not None:
+            return self._refused_list(field.many, value, here, faults)
+        if here in faults.prefixes:
             return shape(value)
-        return value if mark is None else self._of_mark(mark)(value)
+        if field.text is not None:
+            return field.text(value) if isinstance(value, str) else shape(value)
+        return value
+
+    def _refused_list(self, model: type[BaseModel], value: Any, here: Location, faults: _Faults) -> Any:
+        if not isinstance(value, list):
+            return shape(value)
+        return [
+            shape(item) if (*here, place) in faults.places else self._refused(model, item, (*here, place), faults)
+            for place, item in enumerate(value)
+        ]
+
+
+@dataclass(frozen=True)
+class _Field:
+    """What masking does with a field: drop it, change its text, or go into the one model or the many that it holds."""
+
+    dropped: bool = False
+    text: Callable[[str], str] | None = None
+    one: type[BaseModel] | None = None
+    many: type[BaseModel] | None = None
 
 
 @dataclass(frozen=True)
@@ -208,19 +241,6 @@ def pii(field: FieldInfo) -> PII | None:
     """The mark of a field, wherever in its annotation it stands (`Annotated[str, PII("drop")] | None` too)."""
     marks = [mark for mark in (*field.metadata, *_marks(field.annotation)) if isinstance(mark, PII)]
     return marks[0] if marks else None
-
-
-def _is_dropped(field: FieldInfo) -> bool:
-    mark = pii(field)
-    return mark is not None and mark.kind == "drop"
-
-
-def _names(model: type[BaseModel]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield name
-        for inner in _nested(model, name, field):
-            if inner is not None:
-                yield from _names(inner)
 
 
 def shape(value: Any) -> str:
@@ -239,8 +259,21 @@ def shape(value: Any) -> str:
     return "(null)"
 
 
-def _keep(value: Any) -> Any:
-    return value
+def _unmasked(record: BaseModel) -> BaseModel:
+    return record
+
+
+def _models(model: type[BaseModel]) -> set[type[BaseModel]]:
+    """The model and every one that is somewhere inside it."""
+    found: set[type[BaseModel]] = set()
+    waiting = [model]
+    while waiting:
+        part = waiting.pop()
+        if part not in found:
+            found.add(part)
+            inner = [_nested(part, name, field) for name, field in part.model_fields.items()]
+            waiting += [held for pair in inner for held in pair if held is not None]
+    return found
 
 
 def _marks(annotation: Any) -> Iterator[Any]:
@@ -284,11 +317,3 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 def _is_model(annotation: Any) -> typing.TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _only_scrubbed(model: type[BaseModel]) -> Sequence[str] | None:
-    """The one text field of a flat model whose only mark is that field's `scrub` and whose fields are all required."""
-    fields = model.model_fields
-    marked = {name: mark for name, field in fields.items() if (mark := pii(field))}
-    flat = all(field.is_required() and _nested(model, name, field) == (None, None) for name, field in fields.items())
-    return tuple(marked) if flat and [mark.kind for mark in marked.values()] == ["scrub"] else None
