@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -429,12 +430,10 @@ print(json.dumps({"modules": sorted(sys.modules), "ours": ours}))
 
 
 def worker(served: Served) -> int:
-    """The process that answers: the parent's child that listens no less than it, but is no resource tracker."""
-    children = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(served.process.pid)], capture_output=True, text=True, check=True
-    ).stdout
-    (pid,) = [line.split()[0] for line in children.splitlines() if "_bentoml_impl.worker" in line]
-    return int(pid)
+    """The process that answers: the parent starts it, and a resource tracker beside it."""
+    children = psutil.Process(served.process.pid).children()
+    (pid,) = [child.pid for child in children if any("_bentoml_impl.worker" in word for word in child.cmdline())]
+    return pid
 
 
 # Starting
