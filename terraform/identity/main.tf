@@ -19,7 +19,7 @@ module "service" {
   workload          = "service"
   model             = each.key
   namespace         = var.namespaces.services
-  service_account   = each.key
+  service_account   = "${each.key}-bento" # what kustomize makes of the base's account and the model's prefix
   policy_arn        = aws_iam_policy.this["service"].arn
   oidc_provider_arn = local.oidc.provider_arn
   oidc_issuer       = local.oidc.issuer

@@ -4,9 +4,10 @@ output "buckets" {
 }
 
 output "registry" {
-  description = "Host of the registry, and repositories by model."
+  description = "Host of the registry, host of the one that releases name (where images are replicated from), and repositories by model."
   value = {
     host         = "${var.context.account_id}.dkr.ecr.${var.context.region}.amazonaws.com"
+    source_host  = "${coalesce(var.registry.replicate_from, var.context.account_id)}.dkr.ecr.${var.context.region}.amazonaws.com"
     repositories = { for model, repository in module.repository : model => repository.url }
   }
 }

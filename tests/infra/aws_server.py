@@ -1,7 +1,8 @@
 """An AWS on loopback: moto's own HTTP server, and answers to the few calls of our resources that moto lacks.
 
 Run as a process: `python -m tests.infra.aws_server PORT ACCOUNT`. What is added is a plain store behind the real
-protocol (EKS add-ons and access entries, a budget's subscribers and tags); nothing that moto answers is changed.
+protocol (EKS add-ons and access entries, a budget's subscribers and tags) and what a role may do (`enforcement`). Two
+faults of moto are mended, each where it says so; nothing else that moto answers is changed.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
+from html import escape
+from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
+
+from tests.infra.enforcement import Enforcement
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -141,32 +146,59 @@ class Additions:
 
 
 def with_additions(moto: WSGIApplication) -> WSGIApplication:
-    """moto's application, with `Additions` asked first."""
-    additions = Additions()
+    """moto's application, with what is enforced and what is added asked first."""
+    additions, enforcement = Additions(), Enforcement(_account(), _region())
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = str(environ.get("REQUEST_URI") or environ["PATH_INFO"]).partition("?")[0]
-        target = environ.get("HTTP_X_AMZ_TARGET", "")
-        if not path.startswith("/clusters/") and not target.startswith("AWSBudgetServiceGateway."):
-            return moto(environ, start_response)
-        raw = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = BytesIO(raw)
-        answer = additions.answer(environ["REQUEST_METHOD"], path, target, json.loads(raw) if raw else {})
-        if answer is None:
-            return moto(environ, start_response)
-        status, document = answer
-        content = json.dumps(document).encode()
-        start_response(
-            f"{status} {'OK' if status == 200 else 'Error'}",
-            [
-                ("Content-Type", "application/x-amz-json-1.1"),
-                ("Content-Length", str(len(content))),
-                ("x-amzn-ErrorType", document.get("__type", "")),
-            ],
-        )
-        return [content]
+        path, _, query = str(environ.get("REQUEST_URI") or environ["PATH_INFO"]).partition("?")
+        method, target = environ["REQUEST_METHOD"], environ.get("HTTP_X_AMZ_TARGET", "")
+        signed = re.search(r"Credential=([^/]+)/[0-9]+/[^/]+/(\w+)/", environ.get("HTTP_AUTHORIZATION", ""))
+        if signed and signed.group(2) == "s3":
+            answer = enforcement.s3(signed.group(1), method, path, query)
+            if answer and not answer.allowed:
+                return _refuse(start_response, answer.because)
+        elif environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+            body = _body(environ).decode()
+            if "Action=AssumeRoleWithWebIdentity" in body:
+                answer = enforcement.token(body)
+                if not answer.allowed:
+                    return _refuse(start_response, answer.because)
+        elif path.startswith("/clusters/") or target.startswith("AWSBudgetServiceGateway."):
+            raw = _body(environ)
+            added = additions.answer(method, path, target, json.loads(raw) if raw else {})
+            if added:
+                return _answer(start_response, *added)
+        return moto(environ, start_response)
 
     return application
+
+
+def _body(environ: WSGIEnvironment) -> bytes:
+    """The request's body, left there for moto to read again."""
+    raw: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = BytesIO(raw)
+    return raw
+
+
+def _refuse(start_response: StartResponse, because: str) -> Iterable[bytes]:
+    content = (
+        f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{escape(because)}</Message></Error></ErrorResponse>"
+    )
+    start_response("403 Forbidden", [("Content-Type", "text/xml"), ("Content-Length", str(len(content.encode())))])
+    return [content.encode()]
+
+
+def _answer(start_response: StartResponse, status: int, document: dict[str, Any]) -> Iterable[bytes]:
+    content = json.dumps(document).encode()
+    start_response(
+        f"{status} {'OK' if status == HTTPStatus.OK else 'Error'}",
+        [
+            ("Content-Type", "application/x-amz-json-1.1"),
+            ("Content-Length", str(len(content))),
+            ("x-amzn-ErrorType", document.get("__type", "")),
+        ],
+    )
+    return [content]
 
 
 def _account() -> str:

@@ -3,6 +3,6 @@ break_glass_principals = ["arn:aws:iam::222222222222:role/sso/platform-on-call"]
 
 namespaces = {
   services  = "bakehouse-production"
-  pipelines = "zenml"
+  pipelines = "bakehouse-production-training"
   tracking  = "mlflow"
 }

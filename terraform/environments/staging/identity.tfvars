@@ -3,6 +3,6 @@ break_glass_principals = ["arn:aws:iam::111111111111:role/sso/platform-on-call"]
 
 namespaces = {
   services  = "bakehouse-staging"
-  pipelines = "zenml"
+  pipelines = "bakehouse-staging-training"
   tracking  = "mlflow"
 }

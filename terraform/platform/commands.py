@@ -1,0 +1,65 @@
+"""`bakehouse platform`: write an environment's files from its contract. Only translates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bakehouse import workspace
+from bakehouse.errors import ConfigurationError
+from terraform.platform.aws import ROOTS, from_outputs
+from terraform.platform.contract import FILE, read_contract
+from terraform.platform.files import contract_file, files
+
+app = typer.Typer(no_args_is_help=True, help="Write what follows from what an environment stands on.")
+
+_Into = Annotated[
+    Path | None, typer.Option("--into", help="Folder of the environments. Default: environments in the checkout.")
+]
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `write` a sub-command though it is the only one."""
+
+
+@app.command()
+def write(
+    environment: Annotated[str, typer.Argument(help="Environment, by the name of its folder.")],
+    outputs: Annotated[
+        Path | None,
+        typer.Option(
+            "--outputs",
+            help=f"Folder with <root>.json of {', '.join(ROOTS)}: what `terraform output -json` prints in each. "
+            f"Without it, settings/{FILE} of the environment is read as somebody wrote it.",
+        ),
+    ] = None,
+    into: _Into = None,
+) -> None:
+    """Write stack.yaml and the platform's settings of an environment, from Terraform's outputs or its own contract."""
+    folder = (into or workspace.root() / "environments") / environment
+    if not folder.is_dir():
+        raise ConfigurationError(f"There is no environment {environment}: {folder} is not a folder.")
+    if outputs:
+        platform = from_outputs(environment, {root: _load(outputs / f"{root}.json") for root in ROOTS})
+        written = {**contract_file(platform), **files(platform)}
+    else:
+        written = files(read_contract(folder / "settings" / FILE))
+    for name, text in written.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        typer.echo(str(path))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        document: Any = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError) as error:
+        raise ConfigurationError(f"{path} can't be read: {error}.", "Write it by `terraform output -json`.") from error
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path} is not what `terraform output -json` prints.")
+    return document

@@ -1,0 +1,110 @@
+"""The files of an environment that follow from its contract: its ZenML stack, and the Component of its platform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from terraform.platform.contract import FILE, Platform
+
+_WRITTEN = "# Written by `bakehouse platform write`; change what it is made from instead.\n"
+_ZENML_VERSION = "0.98.0"
+
+
+def files(platform: Platform) -> Mapping[str, str]:
+    """What follows from the contract, by its path in `environments/<env>/`."""
+    return {
+        "settings/platform/kustomization.yaml": _WRITTEN + _yaml(component(platform)),
+        "stack.yaml": _WRITTEN + _yaml(stack(platform)),
+    }
+
+
+def contract_file(platform: Platform) -> Mapping[str, str]:
+    """The contract itself, where Terraform's outputs and nobody's hand wrote it."""
+    return {f"settings/{FILE}": _WRITTEN + platform.to_yaml()}
+
+
+def stack(platform: Platform) -> dict[str, Any]:
+    """The ZenML stack of the environment, as `zenml stack import` reads it."""
+    name, store = platform.environment, platform.object_store
+    where: dict[str, Any] = {"path": f"s3://{store.buckets['zenml']}"}
+    if store.endpoint:
+        where["client_kwargs"] = {"endpoint_url": store.endpoint, "region_name": store.region}
+    if store.path_style:
+        where["config_kwargs"] = {"s3": {"addressing_style": "path"}}
+    aws = ".dkr.ecr." in platform.registry.host
+    return {
+        "zenml_version": _ZENML_VERSION,
+        "stack_name": name,
+        "components": {
+            "orchestrator": _part(
+                "orchestrator",
+                "kubernetes",
+                f"{name}-kubernetes",
+                {
+                    "incluster": True,
+                    "kubernetes_namespace": platform.namespaces.pipelines,
+                    "skip_local_validations": True,
+                },
+            ),
+            "artifact_store": _part("artifact_store", "s3", f"{name}-artifacts", where),
+            "container_registry": _part(
+                "container_registry", "aws" if aws else "default", f"{name}-registry", {"uri": platform.registry.host}
+            ),
+            "image_builder": _part("image_builder", "local", f"{name}-builder", {}),
+        },
+    }
+
+
+def component(platform: Platform) -> dict[str, Any]:
+    """The Component that points a model's pods at the environment: images from its own registry by the digest that the
+    release names, prediction logs into its bucket, and, on AWS, the model's own role."""
+    found: dict[str, Any] = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
+    registry = platform.registry
+    if registry.source_host != registry.host:
+        found["images"] = [
+            {"name": url.replace(registry.host, registry.source_host, 1), "newName": url}
+            for _, url in sorted(registry.repositories.items())
+        ]
+    patch = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "bento"},
+        "spec": {"template": {"spec": _pod(platform)}},
+    }
+    return {**found, "patches": [{"patch": _yaml(patch)}]}
+
+
+def _pod(platform: Platform) -> dict[str, Any]:
+    store = platform.object_store
+    model = {"fieldRef": {"fieldPath": "metadata.labels['app.kubernetes.io/name']"}}
+    environment: list[dict[str, Any]] = [
+        {"name": "BAKEHOUSE_MODEL", "valueFrom": model},
+        {"name": "BAKEHOUSE_PREDICTIONS_URL", "value": f"s3://{store.buckets['predictions']}/$(BAKEHOUSE_MODEL)"},
+        {"name": "AWS_REGION", "value": store.region},
+    ]
+    if store.endpoint:
+        environment.append({"name": "AWS_ENDPOINT_URL_S3", "value": store.endpoint})
+    container: dict[str, Any] = {"name": "bento", "env": environment}
+    pod: dict[str, Any] = {"containers": [container]}
+    if platform.identities:
+        # The pod's own label fills the name in, so that one patch does for every model.
+        role = platform.identities.service_role.replace("{model}", "$(BAKEHOUSE_MODEL)")
+        environment += [
+            {"name": "AWS_ROLE_ARN", "value": role},
+            {"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/secrets/aws/token"},
+        ]
+        container["volumeMounts"] = [{"name": "aws-token", "mountPath": "/var/run/secrets/aws", "readOnly": True}]
+        token = {"audience": platform.identities.audience, "expirationSeconds": 3600, "path": "token"}
+        pod["volumes"] = [{"name": "aws-token", "projected": {"sources": [{"serviceAccountToken": token}]}}]
+    return pod
+
+
+def _part(kind: str, flavor: str, name: str, configuration: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "flavor": flavor, "name": name, "configuration": configuration}
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, width=120)

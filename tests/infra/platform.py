@@ -1,0 +1,207 @@
+"""The whole platform of both environments, really applied to a moto server each: made once, and shared by all tests."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from terraform.policies.estate import Estate, read_plans, read_states
+from tests.infra import offline
+
+ACCOUNTS = {"staging": "111111111111", "production": "222222222222"}
+REGION = "eu-central-1"
+# A model that only the tests have, so that there is always another one to be denied.
+SECOND_MODEL = "second-model"
+
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Platform:
+    """One environment: its AWS, its working copy, and what Terraform showed of every root applied so far."""
+
+    environment: str
+    endpoint: str
+    terraform: offline.Terraform
+    plans: dict[str, dict[str, Any]] = field(default_factory=dict)
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def account(self) -> str:
+        return ACCOUNTS[self.environment]
+
+    @property
+    def name(self) -> str:
+        return f"bakehouse-{self.environment}"
+
+    @property
+    def planned(self) -> Estate:
+        return read_plans(self.plans)
+
+    @property
+    def recorded(self) -> Estate:
+        return read_states(self.states, self.planned.context)
+
+    def outputs(self, root: str) -> dict[str, Any]:
+        """The outputs of a root, as `terraform output -json` prints them, without their wrapping."""
+        document = json.loads(self.terraform.run(root, "output", "-json").stdout)
+        return {name: output["value"] for name, output in document.items()}
+
+    def client(self, service: str, **credentials: str) -> Any:
+        """A boto3 client: Terraform's own, or a role's where its credentials are given."""
+        keys = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+            **keys,
+        )
+
+    def take_role(self, arn: str, issuer: str, subject: str, audience: str = "sts.amazonaws.com") -> dict[str, str]:
+        """Credentials of a role, for a token of an issuer about a subject. Raises `ClientError` where it may not."""
+        claims = {"iss": f"https://{issuer}", "sub": subject, "aud": audience}
+        token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in ({}, claims, {}))
+        answer = self.client("sts").assume_role_with_web_identity(
+            RoleArn=arn, RoleSessionName="test", WebIdentityToken=token
+        )
+        return {
+            "aws_access_key_id": answer["Credentials"]["AccessKeyId"],
+            "aws_secret_access_key": answer["Credentials"]["SecretAccessKey"],
+            "aws_session_token": answer["Credentials"]["SessionToken"],
+        }
+
+    def plan(self, root: str) -> None:
+        """Initialise and plan a root, and keep what the plan shows."""
+        arguments = () if self._keeps_local_state(root) else offline.backend_arguments(self.environment, self.endpoint)
+        offline.point_at_moto(self.terraform, root, self.endpoint, local_state=self._keeps_local_state(root))
+        self.terraform.run(root, "init", *arguments)
+        self._timed(
+            f"plan {root}",
+            lambda: self.terraform.run(root, "plan", "-out=plan.bin", *offline.values(self.environment, root)),
+        )
+        self.plans[root] = self.terraform.show(root, "plan.bin")
+
+    def apply(self, root: str) -> None:
+        """Apply the plan of a root, and keep what the state then shows. The state of the first goes into its bucket."""
+        self._timed(f"apply {root}", lambda: self.terraform.run(root, "apply", "-parallelism=30", "plan.bin"))
+        if self._keeps_local_state(root):
+            offline.point_at_moto(self.terraform, root, self.endpoint)
+            arguments = offline.backend_arguments(self.environment, self.endpoint)
+            self.terraform.run(root, "init", "-migrate-state", "-force-copy", *arguments)
+        self.states[root] = self.terraform.show(root)
+
+    def drift(self, root: str) -> dict[str, list[str]]:
+        """What a second plan of a root would change: addresses, each with the attributes that differ."""
+        self._timed(
+            f"second plan {root}",
+            lambda: self.terraform.run(root, "plan", "-out=second.bin", *offline.values(self.environment, root)),
+        )
+        return {
+            change["address"]: sorted(_differences(change["change"]))
+            for change in self.terraform.show(root, "second.bin")["resource_changes"]
+            if change["mode"] == "managed" and change["change"]["actions"] != ["no-op"]
+        }
+
+    def destroy(self, root: str) -> None:
+        """Destroy everything of a root."""
+        self._timed(
+            f"destroy {root}",
+            lambda: self.terraform.run(
+                root, "destroy", "-auto-approve", "-parallelism=30", *offline.values(self.environment, root)
+            ),
+        )
+
+    @staticmethod
+    def _keeps_local_state(root: str) -> bool:
+        """Bootstrap makes the bucket that the state is kept in, so its own begins on disk."""
+        return root == "bootstrap"
+
+    def _timed(self, what: str, act: Callable[[], Answer]) -> Answer:
+        started = time.monotonic()
+        answer = act()
+        self.seconds[what] = round(time.monotonic() - started, 1)
+        return answer
+
+
+@contextmanager
+def started(environment: str, folder: Path) -> Iterator[Platform]:
+    """An environment with nothing in it yet."""
+    folder.mkdir(parents=True)
+    with offline.aws(ACCOUNTS[environment], folder / "moto.log") as endpoint:
+        terraform = offline.working_copy(folder / "copy", endpoint=endpoint)
+        room = terraform.folder.parent / "bentos" / SECOND_MODEL
+        room.mkdir()
+        (room / "problem.yaml").write_text(f"model: {SECOND_MODEL}\n")
+        yield Platform(environment, endpoint, terraform)
+
+
+def apply_in_order(platform: Platform, roots: tuple[str, ...] = offline.ROOTS) -> None:
+    """Plan and apply roots, each as soon as those it reads from are there. Bootstrap waits a minute for S3 to settle
+    its bucket; what needs only the bucket does not wait for that."""
+    done: dict[str, Future[None]] = {}
+
+    def run(root: str) -> None:
+        for upstream in offline.UPSTREAM[root]:
+            done[upstream].result()
+        if root != "bootstrap":
+            _wait_for_state_bucket(platform, done["bootstrap"])
+        platform.plan(root)
+        platform.apply(root)
+
+    with ThreadPoolExecutor(len(roots)) as pool:
+        for root in roots:
+            done[root] = pool.submit(run, root)
+        for future in done.values():
+            future.result()
+
+
+def destroy_in_order(platform: Platform) -> None:
+    """Destroy every root but bootstrap, whose bucket holds the states, each before what it stands on."""
+    platform.destroy("observability")
+    platform.destroy("identity")
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(platform.destroy, root) for root in ("storage", "cluster")]:
+            future.result()
+    platform.destroy("foundation")
+
+
+def in_parallel(platforms: Mapping[str, Platform], act: Callable[[Platform], Answer]) -> dict[str, Answer]:
+    """Do the same in every environment at once: most of the time is the provider's waiting."""
+    with ThreadPoolExecutor(len(platforms)) as pool:
+        futures = {name: pool.submit(act, platform) for name, platform in platforms.items()}
+        return {name: future.result() for name, future in futures.items()}
+
+
+def _wait_for_state_bucket(platform: Platform, bootstrap: Future[None]) -> None:
+    storage = platform.client("s3")
+    while not (bootstrap.done() and bootstrap.exception()):
+        try:
+            storage.head_bucket(Bucket=f"{platform.name}-state-{platform.account}")
+        except ClientError:
+            time.sleep(0.5)
+        else:
+            return
+    bootstrap.result()
+
+
+def _differences(change: Mapping[str, Any]) -> Iterator[str]:
+    before, after = change["before"] or {}, change["after"] or {}
+    for name in {*before, *after}:
+        if before.get(name) != after.get(name) and (change["after_unknown"] or {}).get(name) is not True:
+            yield name
+    for name, later in (change["after_unknown"] or {}).items():
+        if later is True:
+            yield name
