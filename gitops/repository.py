@@ -163,9 +163,7 @@ class GitopsRepository:
 
     def resolve(self, revision: str) -> str:
         """The full name of a revision. Raises `ReleaseError` where the repository has none of that name."""
-        head = self.head()
-        if revision in ("HEAD", self.branch):
-            return head
+        self.head()
         if _FULL_NAME.fullmatch(revision):
             return revision
         try:
@@ -254,7 +252,7 @@ class GitopsRepository:
             made = self._make(change, snapshot.revision)
             try:
                 self._push(made, self.branch)
-                self._head = made
+                self._take_over(made)
                 return self.commit_at(made)
             except git.GitError as failure:
                 head = self.fetch()
@@ -346,6 +344,12 @@ class GitopsRepository:
             timeout=git.NETWORK_TIMEOUT_SECONDS,
         )
 
+    def _take_over(self, head: str) -> None:
+        """Know the new head without asking the other side for it again."""
+        with self._locked():
+            git.run(self.cache, "update-ref", f"refs/heads/{self.branch}", head)
+        self._head = head
+
     def _fetch(self) -> str:
         with self._locked() as lock:
             self._prepare_cache()
@@ -359,7 +363,8 @@ class GitopsRepository:
         if not (self.cache / "HEAD").exists():
             shutil.rmtree(self.cache, ignore_errors=True)
             self.cache.parent.mkdir(parents=True, exist_ok=True)
-            git.run(self.cache.parent, "init", "--quiet", "--bare", "--template=", str(self.cache))
+            arguments = ("init", "--quiet", "--bare", "--template=", f"--initial-branch={self.branch}")
+            git.run(self.cache.parent, *arguments, str(self.cache))
         for stale in (*self.cache.glob("*.lock"), *(self.cache / "refs").rglob("*.lock")):
             stale.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""What the tests of releases share: release documents that differ where asked, and a world of environments to put them in."""
+"""What the tests of releases share: release documents, and a world of environments to put them in."""
 
 from __future__ import annotations
 

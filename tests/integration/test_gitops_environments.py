@@ -1,0 +1,142 @@
+"""The environment folders, rendered by the real kustomize, and their other files read by what reads them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gitops.environment import environments
+from gitops.promotion import commit_release
+from gitops.promotion_gates import admission, settings_path
+from gitops.repository import GitopsRepository
+from tests.gitops_world import release
+
+
+@pytest.fixture
+def clone(tmp_path: Path, state: Path, checkout: Path) -> Path:
+    """What Argo CD would see: the checkout's environments, with a release in each."""
+    repository = GitopsRepository.open()
+    for name in environments(repository.at()):
+        commit_release(repository, name, release(1))
+    folder = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", state / "gitops.git", folder], check=True)
+    return folder
+
+
+@pytest.fixture
+def rendered(clone: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Every object by environment and kind."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl")
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for folder in sorted((clone / "environments").glob("*/orders")):
+        done = subprocess.run(["kubectl", "kustomize", folder], check=True, capture_output=True, text=True)
+        assert not done.stderr
+        found[folder.parent.name] = {it["kind"]: it for it in yaml.safe_load_all(done.stdout)}
+    return found
+
+
+def test_a_models_kustomization_is_the_same_bytes_in_every_environment(clone: Path) -> None:
+    files = list((clone / "environments").glob("*/orders/kustomization.yaml"))
+    assert len(files) == 2
+    assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_the_image_is_pinned_by_tag_and_digest(rendered: dict[str, dict[str, dict[str, Any]]]) -> None:
+    for objects in rendered.values():
+        (container,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == release(1).image.reference
+
+
+def test_the_release_document_is_mounted_where_the_service_looks(
+    rendered: dict[str, dict[str, dict[str, Any]]], clone: Path
+) -> None:
+    """By a ConfigMap with a hash in its name, so that a new release rolls the pods."""
+    for environment, objects in rendered.items():
+        pod = objects["Deployment"]["spec"]["template"]["spec"]
+        name = next(volume["configMap"]["name"] for volume in pod["volumes"] if volume["name"] == "release")
+        assert name == objects["ConfigMap"]["metadata"]["name"] != "orders-release"
+        document = clone / "environments" / environment / "orders/release/release.json"
+        assert objects["ConfigMap"]["data"]["release.json"] == document.read_text()
+        variables = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+        assert variables["BAKEHOUSE_RELEASE"] == "/etc/bakehouse/release.json"
+
+
+def test_every_object_tells_its_lineage_and_stands_in_its_environments_namespace(
+    rendered: dict[str, dict[str, dict[str, Any]]],
+) -> None:
+    for environment, objects in rendered.items():
+        assert len(objects) == 7
+        for it in objects.values():
+            assert it["metadata"]["annotations"]["bakehouse/model-version"] == "1"
+            assert it["metadata"]["annotations"]["bakehouse/data-version"] == release(1).data.version
+            assert it["metadata"]["namespace"] == f"bakehouse-{environment}"
+            assert it["metadata"]["name"].startswith("orders-")
+
+
+def test_selectors_choose_this_models_pods_and_no_others(rendered: dict[str, dict[str, dict[str, Any]]]) -> None:
+    for objects in rendered.values():
+        pods = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
+        policy = objects["NetworkPolicy"]["spec"]
+        chosen = [
+            objects["Service"]["spec"]["selector"],
+            objects["Deployment"]["spec"]["selector"]["matchLabels"],
+            objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+            policy["podSelector"]["matchLabels"],
+        ]
+        for labels in chosen:
+            assert labels["app.kubernetes.io/name"] == "orders"
+            assert labels.items() <= pods.items()
+        assert "podSelector" not in str(policy["ingress"]) + str(policy["egress"])
+
+
+def test_the_pod_may_do_nothing_but_answer(rendered: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """What Pod Security `restricted` asks, and a read-only root file system; probes on the service's own paths."""
+    for objects in rendered.values():
+        spec = objects["Deployment"]["spec"]
+        pod = spec["template"]["spec"]
+        (container,) = pod["containers"]
+        assert "replicas" not in spec
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        paths = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
+        assert paths == {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+        assert [port["containerPort"] for port in container["ports"]] == [3000]
+
+
+def test_environments_differ_by_their_settings_alone(rendered: dict[str, dict[str, dict[str, Any]]]) -> None:
+    replicas = {name: objects["HorizontalPodAutoscaler"]["spec"]["minReplicas"] for name, objects in rendered.items()}
+    assert replicas == {"production": 2, "staging": 1}
+
+
+def test_the_shipped_gates_can_be_read(state: Path) -> None:
+    snapshot = GitopsRepository.open().at()
+    asking = [name for name in environments(snapshot) if settings_path(name) in snapshot.files]
+    assert asking
+    for name in asking:
+        assert admission(snapshot, name).source in environments(snapshot)
+
+
+def test_every_stack_is_of_the_zenml_that_is_installed(checkout: Path) -> None:
+    """`zenml stack import` refuses a stack of another version."""
+    from importlib.metadata import version
+
+    stacks = [yaml.safe_load(path.read_text()) for path in sorted((checkout / "environments").glob("*/stack.yaml"))]
+    assert len(stacks) == 3
+    assert {stack["zenml_version"] for stack in stacks} == {version("zenml")}
+    for stack in stacks:
+        assert {"orchestrator", "artifact_store"} <= set(stack["components"])
+        for kind, component in stack["components"].items():
+            assert component["type"] == kind
+            assert set(component) == {"type", "flavor", "name", "configuration"}
