@@ -18,13 +18,23 @@ from tests.gitops_world import release
 
 
 @pytest.fixture
-def clone(tmp_path: Path, state: Path, checkout: Path) -> Path:
-    """What Argo CD would see: the checkout's environments, with a release in each."""
-    repository = GitopsRepository.open()
+def repository(tmp_path: Path, checkout: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> GitopsRepository:
+    """One that starts from the checkout's environments as the files are, committed or not."""
+    del state
+    copy = tmp_path / "checkout"
+    shutil.copytree(checkout / "environments", copy / "environments")
+    (copy / "bentos").mkdir()
+    monkeypatch.setenv("BAKEHOUSE_ROOT", str(copy))
+    return GitopsRepository.open()
+
+
+@pytest.fixture
+def clone(tmp_path: Path, repository: GitopsRepository) -> Path:
+    """What Argo CD would see: the environments, with a release in each."""
     for name in environments(repository.at()):
         commit_release(repository, name, release(1))
     folder = tmp_path / "clone"
-    subprocess.run(["git", "clone", "--quiet", state / "gitops.git", folder], check=True)
+    subprocess.run(["git", "clone", "--quiet", repository.url, folder], check=True)
     return folder
 
 
@@ -120,8 +130,8 @@ def test_environments_differ_by_their_settings_alone(rendered: dict[str, dict[st
     assert replicas == {"production": 2, "staging": 1}
 
 
-def test_the_shipped_gates_can_be_read(state: Path) -> None:
-    snapshot = GitopsRepository.open().at()
+def test_the_shipped_gates_can_be_read(repository: GitopsRepository) -> None:
+    snapshot = repository.at()
     asking = [name for name in environments(snapshot) if settings_path(name) in snapshot.files]
     assert asking
     for name in asking:
