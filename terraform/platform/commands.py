@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +46,7 @@ def write(
         raise ConfigurationError(f"There is no environment {environment}: {folder} is not a folder.")
     if outputs:
         platform = from_outputs(environment, {root: _load(outputs / f"{root}.json") for root in ROOTS})
-        written = {**contract_file(platform), **files(platform)}
+        written: Mapping[str, str] = {**contract_file(platform), **files(platform)}
     else:
         written = files(read_contract(folder / "settings" / FILE))
     for name, text in written.items():

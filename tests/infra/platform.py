@@ -84,7 +84,7 @@ class Platform:
         }
 
     def plan(self, root: str) -> None:
-        """Initialise and plan a root, and keep what the plan shows."""
+        """Initialise and plan a root."""
         arguments = () if self._keeps_local_state(root) else offline.backend_arguments(self.environment, self.endpoint)
         offline.point_at_moto(self.terraform, root, self.endpoint, local_state=self._keeps_local_state(root))
         self.terraform.run(root, "init", *arguments)
@@ -92,19 +92,25 @@ class Platform:
             f"plan {root}",
             lambda: self.terraform.run(root, "plan", "-out=plan.bin", *offline.values(self.environment, root)),
         )
-        self.plans[root] = self.terraform.show(root, "plan.bin")
 
     def apply(self, root: str) -> None:
-        """Apply the plan of a root, and keep what the state then shows. The state of the first goes into its bucket."""
+        """Apply the plan of a root. The state of the first goes into its bucket."""
         self._timed(f"apply {root}", lambda: self.terraform.run(root, "apply", "-parallelism=30", "plan.bin"))
         if self._keeps_local_state(root):
             offline.point_at_moto(self.terraform, root, self.endpoint)
             arguments = offline.backend_arguments(self.environment, self.endpoint)
             self.terraform.run(root, "init", "-migrate-state", "-force-copy", *arguments)
+
+    def show_plan(self, root: str) -> None:
+        """Keep what the plan shows."""
+        self.plans[root] = self.terraform.show(root, "plan.bin")
+
+    def show_state(self, root: str) -> None:
+        """Keep what the state shows after the apply."""
         self.states[root] = self.terraform.show(root)
 
     def drift(self, root: str) -> dict[str, list[str]]:
-        """What a second plan of a root would change: addresses, each with the attributes that differ."""
+        """What a second plan of a root would change: addresses, each with the attributes that it is for."""
         self._timed(
             f"second plan {root}",
             lambda: self.terraform.run(root, "plan", "-out=second.bin", *offline.values(self.environment, root)),
@@ -152,6 +158,7 @@ def apply_in_order(platform: Platform, roots: tuple[str, ...] = offline.ROOTS) -
     """Plan and apply roots, each as soon as those it reads from are there. Bootstrap waits a minute for S3 to settle
     its bucket; what needs only the bucket does not wait for that."""
     done: dict[str, Future[None]] = {}
+    shown: list[Future[None]] = []
 
     def run(root: str) -> None:
         for upstream in offline.UPSTREAM[root]:
@@ -159,12 +166,17 @@ def apply_in_order(platform: Platform, roots: tuple[str, ...] = offline.ROOTS) -
         if root != "bootstrap":
             _wait_for_state_bucket(platform, done["bootstrap"])
         platform.plan(root)
+        shown.append(beside.submit(platform.show_plan, root))  # while the apply waits for AWS
         platform.apply(root)
+        shown.append(beside.submit(platform.show_state, root))
 
-    with ThreadPoolExecutor(len(roots)) as pool:
-        for root in roots:
-            done[root] = pool.submit(run, root)
-        for future in done.values():
+    with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(len(roots)) as pool:
+            for root in roots:
+                done[root] = pool.submit(run, root)
+            for future in done.values():
+                future.result()
+        for future in shown:
             future.result()
 
 
@@ -198,10 +210,23 @@ def _wait_for_state_bucket(platform: Platform, bootstrap: Future[None]) -> None:
 
 
 def _differences(change: Mapping[str, Any]) -> Iterator[str]:
-    before, after = change["before"] or {}, change["after"] or {}
+    """The attributes that a change is made for: known after it, and not what they were. What is known only after apply
+    follows from another; nothing, an empty list and an empty map are the same."""
+    before, after, later = change["before"] or {}, change["after"] or {}, change["after_unknown"] or {}
     for name in {*before, *after}:
-        if before.get(name) != after.get(name) and (change["after_unknown"] or {}).get(name) is not True:
+        if later.get(name) is not True and not _alike(before.get(name), after.get(name), later.get(name)):
             yield name
-    for name, later in (change["after_unknown"] or {}).items():
-        if later is True:
-            yield name
+
+
+def _alike(before: Any, after: Any, later: Any) -> bool:
+    if later is True:
+        return True
+    if isinstance(before, dict) or isinstance(after, dict):
+        unknown = later if isinstance(later, dict) else {}
+        one, other = before or {}, after or {}
+        return all(_alike(one.get(key), other.get(key), unknown.get(key)) for key in {*one, *other})
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        unknown = later if isinstance(later, list) else []
+        rest = [False] * (len(before) - len(unknown))
+        return all(_alike(*three) for three in zip(before, after, [*unknown, *rest], strict=True))
+    return before == after or (not before and not after)
