@@ -38,7 +38,7 @@ class StrictPipeline(Pipeline):
 
     def __call__(self, *args: Any, **kwargs: Any) -> PipelineRunResponse | None:
         """As ZenML's, with errors that name the parameter, and no traceback for what is not a defect."""
-        with _one_line_under_a_command(), _without_tracebacks_of_our_own_errors():
+        with _one_line_under_a_command(), _our_errors_said_once():
             try:
                 return super().__call__(*args, **kwargs)
             except ValueError as error:
@@ -123,19 +123,20 @@ def _one_line_under_a_command() -> Iterator[None]:
 
 
 @contextmanager
-def _without_tracebacks_of_our_own_errors() -> Iterator[None]:
-    """ZenML logs each failing step with its traceback, which says nothing where the error is the user's to act on."""
+def _our_errors_said_once() -> Iterator[None]:
+    """ZenML logs a failing step's error, and its traceback after it. Where the error is ours, whoever catches it says
+    all there is to say."""
     handlers = logging.getLogger().handlers
     for handler in handlers:
-        handler.addFilter(_forget_traceback)
+        handler.addFilter(_without_our_errors)
     try:
         yield
     finally:
         for handler in handlers:
-            handler.removeFilter(_forget_traceback)
+            handler.removeFilter(_without_our_errors)
 
 
-def _forget_traceback(record: logging.LogRecord) -> bool:
+def _without_our_errors(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], BakehouseError):
         record.exc_info = None
-    return True
+    return not any(isinstance(argument, BakehouseError) for argument in record.args or ())
