@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from gitops.commits import Commit
 from gitops.comparison import Comparison
 from gitops.display import short, when
 from gitops.environment import Place
@@ -13,7 +14,6 @@ from gitops.events import Event
 from gitops.history import Entry
 from gitops.lineage import Lineage
 from gitops.promotion import Promotion
-from gitops.repository import Commit
 from gitops.rollback import Rollback
 from gitops.status import Row, seen_in_words
 from gitops.verification import Check

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 
 from bakehouse.errors import ReleaseError
-from gitops.repository import ENVIRONMENTS, Blob, Snapshot
+from gitops.commits import Blob
+from gitops.repository import ENVIRONMENTS, Snapshot
 
 SETTINGS = "settings"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")

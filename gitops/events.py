@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Literal
 
 from bakehouse.errors import ReleaseError
+from gitops.commits import Commit, Touch
 from gitops.environment import Place, environments, require_environment
 from gitops.history import Entry, Kind, Timeline, timeline
-from gitops.repository import Commit, GitopsRepository, Snapshot, Touch
+from gitops.repository import GitopsRepository, Snapshot
 
 EventKind = Kind | Literal["held", "hold lifted"]
 

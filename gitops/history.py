@@ -13,9 +13,10 @@ from functools import cached_property
 from typing import Literal
 
 from bakehouse.errors import ReleaseError
+from gitops.commits import Blob, Commit, Touch
 from gitops.environment import Place, require_environment
 from gitops.release import Release
-from gitops.repository import Blob, Commit, GitopsRepository, Snapshot, Touch
+from gitops.repository import GitopsRepository, Snapshot
 
 Kind = Literal["released", "rolled back", "removed"]
 

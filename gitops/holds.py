@@ -7,9 +7,10 @@ import json
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from bakehouse.errors import ReleaseError
+from gitops.commits import Change, Commit
 from gitops.environment import Place, require_environment
 from gitops.release import now
-from gitops.repository import Change, Commit, GitopsRepository, Snapshot
+from gitops.repository import GitopsRepository, Snapshot
 
 
 class Hold(BaseModel):

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Literal
 from bakehouse.errors import ReleaseError
 from bakehouse.gates import GateResult, misses, require
 from gitops import promotion_gates, proposal
+from gitops.commits import Change, Commit
 from gitops.environment import Place, release_folder, replaced_release, require_environment
 from gitops.history import Entry, Timeline, released, timeline
 from gitops.holds import refuse_if_held
 from gitops.release import Release
-from gitops.repository import PROPOSALS, Change, Commit, GitopsRepository, Snapshot
+from gitops.repository import PROPOSALS, GitopsRepository, Snapshot
 
 if TYPE_CHECKING:
     from gitops.observations import Observations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from bakehouse.gates import GateResult
@@ -79,9 +80,9 @@ def facts(release: Release | None) -> dict[str, str]:
 
 def _metrics_note(release: Release) -> str:
     evidence = release.evidence
-    champion = f"model version {evidence.champion} on the same rows" if evidence.champion else "no champion"
-    note = f" {evidence.champion_note}" if evidence.champion_note else ""
-    return f"{evidence.test_rows:,} rows (`{evidence.test_digest}`), compared with {champion}.{note}"
+    champion = f"Compared with model version {evidence.champion} on the same rows." if evidence.champion else ""
+    note = evidence.champion_note or champion or "There is no champion to compare with."
+    return f"{evidence.test_rows:,} rows (`{evidence.test_digest}`). {note}"
 
 
 def _metrics(release: Release) -> Iterable[tuple[str, ...]]:
@@ -94,9 +95,19 @@ def _metrics(release: Release) -> Iterable[tuple[str, ...]]:
 def _against(metric: Metric) -> str:
     if metric.champion is None:
         return ""
+    if math.isclose(metric.value, metric.champion, abs_tol=1e-12):
+        return f" ({_figure(metric.champion)}, equal)"
     difference = metric.value - metric.champion
-    verdict = "equal" if difference == 0 else "better" if (difference > 0) == metric.greater_is_better else "worse"
-    return f" ({_figure(metric.champion)}, {difference:+.4g}: {verdict})"
+    return f" ({_figure(metric.champion)}, {difference:+.4g}{_verdict(metric, metric.champion)})"
+
+
+def _verdict(metric: Metric, champion: float) -> str:
+    """Better or worse, where there is such a thing and the interval does not reach the champion's figure."""
+    if metric.greater_is_better is None:
+        return ""
+    if metric.low is not None and metric.high is not None and metric.low <= champion <= metric.high:
+        return ": within the interval"
+    return ": better" if (metric.value > champion) == metric.greater_is_better else ": worse"
 
 
 def _gates(gates: Iterable[GateResult]) -> Iterable[tuple[str, ...]]:

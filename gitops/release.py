@@ -79,13 +79,14 @@ class Run(Document):
 
 
 class Metric(Document):
-    """A figure on the held-out rows, its 95 % interval where one was computed, and the champion's on the same rows."""
+    """A figure on the held-out rows, its 95 % interval where one was computed, and the champion's on the same rows.
+    `greater_is_better` is None where neither way is, as with a rate that is held to a target."""
 
     value: float
     low: float | None = None
     high: float | None = None
     champion: float | None = None
-    greater_is_better: bool = True
+    greater_is_better: bool | None = True
 
 
 class Evidence(Document):

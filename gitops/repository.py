@@ -15,75 +15,26 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from bakehouse import workspace
 from bakehouse.errors import BakehouseError, ReleaseError
 from gitops import git
+from gitops.commits import LOG_FORMAT, Blob, Change, Commit, Touch, parse_commit
 
 ENVIRONMENTS = "environments"
 PROPOSALS = "promote/"
 RETRY_SECONDS = 60.0
 _LOCK_SECONDS = 60.0
-_COMMIT_FORMAT = "%x1e%H%x1f%P%x1f%cI%x1f%an <%ae>%x1f%s%x1f%(trailers:only,unfold,separator=%x1d)"
 _FULL_NAME = re.compile("[0-9a-f]{40}")
 _FALLBACK_IDENTITY = ("Bakehouse", "bakehouse@localhost")
 
 
-@dataclass(frozen=True)
-class Commit:
-    """One commit as history tells it; `time` is when it was committed, which for a merge is when it landed."""
-
-    sha: str
-    parents: tuple[str, ...]
-    time: datetime
-    author: str
-    subject: str
-    trailers: Mapping[str, str]
-
-    @property
-    def short(self) -> str:
-        """The first ten digits, enough for a person."""
-        return self.sha[:10]
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A file's content by git's own name for it: copying one copies it byte for byte."""
-
-    oid: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """One commit to be made: files to write (content, or a blob that is there already) or to remove (None)."""
-
-    subject: str
-    files: Mapping[str, bytes | Blob | None]
-    trailers: Mapping[str, str] = field(default_factory=dict)
-    body: str = ""
-
-    def message(self) -> str:
-        """Subject, body and trailers, as git wants them."""
-        parts = [self.subject, self.body.strip(), "\n".join(f"{key}: {value}" for key, value in self.trailers.items())]
-        return "\n\n".join(part for part in parts if part) + "\n"
-
-
 Plan = Callable[["Snapshot"], Change | None]
-
-
-@dataclass(frozen=True)
-class Touch:
-    """What one commit did to one path, against its first parent: the blob it left, or None where it removed it."""
-
-    commit: Commit
-    path: str
-    blob: Blob | None
 
 
 @dataclass(frozen=True)
@@ -189,11 +140,11 @@ class GitopsRepository:
         start = self.head() if revision is None else self.resolve(revision)
         specs = [f":(glob){path}" for path in paths]
         arguments = ["log", "-m", "--first-parent", "--raw", "--no-abbrev", "--no-renames", "--no-color"]
-        with git.stream(self.cache, *arguments, f"--format={_COMMIT_FORMAT}", start, "--", *specs) as lines:
+        with git.stream(self.cache, *arguments, f"--format={LOG_FORMAT}", start, "--", *specs) as lines:
             commit: Commit | None = None
             for line in lines:
                 if line.startswith("\x1e"):
-                    commit = _commit(line)
+                    commit = parse_commit(line)
                 elif line.startswith(":") and commit is not None:
                     meta, path = line.split("\t", 1)
                     blob = meta.split()[3]
@@ -201,8 +152,8 @@ class GitopsRepository:
 
     def commit_at(self, revision: str) -> Commit:
         """One commit's own account of itself."""
-        return _commit(
-            git.run(self.cache, "log", "-1", "--no-color", f"--format={_COMMIT_FORMAT}", self.resolve(revision)).decode(
+        return parse_commit(
+            git.run(self.cache, "log", "-1", "--no-color", f"--format={LOG_FORMAT}", self.resolve(revision)).decode(
                 errors="replace"
             )
         )
@@ -425,17 +376,4 @@ def _is_lost_race(failure: git.GitError) -> bool:
             "failed to update ref",
             "incorrect old value",
         )
-    )
-
-
-def _commit(line: str) -> Commit:
-    sha, parents, moment, author, subject, trailers = line.strip("\x1e\n").split("\x1f")
-    pairs = (trailer.split(": ", 1) for trailer in trailers.split("\x1d") if ": " in trailer)
-    return Commit(
-        sha=sha,
-        parents=tuple(parents.split()),
-        time=datetime.fromisoformat(moment),
-        author=author,
-        subject=subject,
-        trailers={key: value.strip() for key, value in pairs},
     )

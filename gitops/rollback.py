@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bakehouse.errors import ReleaseError
+from gitops.commits import Change
 from gitops.environment import Place, release_folder, replaced_release, require_environment
 from gitops.history import Entry, Timeline, timeline
 from gitops.holds import Hold, held, trailers
 from gitops.release import Release, now
-from gitops.repository import Change, GitopsRepository, Snapshot
+from gitops.repository import GitopsRepository, Snapshot
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bakehouse.errors import ReleaseError
+from gitops.commits import Commit
 from gitops.environment import Place, places
 from gitops.history import released
 from gitops.holds import Hold, held
 from gitops.release import Release
-from gitops.repository import ENVIRONMENTS, Commit, GitopsRepository, Snapshot
+from gitops.repository import ENVIRONMENTS, GitopsRepository, Snapshot
 
 if TYPE_CHECKING:
     from gitops.observations import Observation, Observations

@@ -14,8 +14,9 @@ from typing import Any
 from bakehouse import workspace
 from bakehouse.archives import pack
 from bakehouse.gates import at_least
+from gitops.commits import Change
 from gitops.release import Code, Data, DataFile, Evidence, Image, Metric, Release, Run, now, sha256
-from gitops.repository import Change, GitopsRepository
+from gitops.repository import GitopsRepository
 
 SERVICE = """
 import asyncio, json, os, pathlib, sys, time

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from bakehouse.gates import at_least
+from gitops.commits import Blob, Change, Commit
 from gitops.observations import Observation, Observations, Pinned
 from gitops.release import Code, Data, DataFile, Evidence, Image, Metric, Release, Run, sha256
-from gitops.repository import Blob, Change, Commit, GitopsRepository
+from gitops.repository import GitopsRepository
 
 NO_CONDITIONS = "from: staging\nrequire_healthy: false\nsoak_seconds: 0\ncompared_with_champion: false\n"
 

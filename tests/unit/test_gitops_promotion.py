@@ -303,7 +303,7 @@ def test_the_pull_requests_text_says_what_changes_why_and_how_to_undo_it(
     text = _body(promoted(world, repository))
     assert "| model version | 1 | 2 |" in text
     assert f"| image | {first.image.reference} | {second.image.reference} |" in text
-    assert "| average_precision | 0.9 | 0.85 to 0.95 | 0.88, +0.02: better |" in text
+    assert "| average_precision | 0.9 | 0.85 to 0.95 | 0.88, +0.02: within the interval |" in text
     assert "| no_hold | passed |" in text
     assert "bakehouse rollback orders --env production --to 1\n" in text
 
@@ -344,7 +344,7 @@ def test_wrong_settings_are_named_with_file_key_and_reason(
 def test_garbage_in_place_of_a_release_is_named(
     world: World, repository: GitopsRepository, garbage: str, said: str
 ) -> None:
-    from gitops.repository import Change
+    from gitops.commits import Change
 
     content = garbage.encode(errors="surrogatepass")
     repository.commit(lambda _: Change("Garbage", {"environments/staging/orders/release/release.json": content}))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bakehouse.errors import BakehouseError, ReleaseError
-from gitops.repository import Change, GitopsRepository, Snapshot
+from gitops.commits import Change
+from gitops.repository import GitopsRepository, Snapshot
 from tests.gitops_world import World, commit_files
 
 NOTE = "environments/staging/settings/note.txt"
