@@ -1,4 +1,4 @@
-"""What a commit is: as history tells it, and one that is to be made. Values only; `repository` reads and writes them."""
+"""What a commit is: as history tells it, and one to be made. Values only; `repository` reads and writes them."""
 
 from __future__ import annotations
 
