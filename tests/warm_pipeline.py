@@ -53,15 +53,15 @@ class WarmPipeline:
                 text=True,
             )
 
-    def run(self, arguments: Sequence[str], output: Path, kill: str = "") -> Ended:
-        """`zenml` with these arguments, in the settings and folder of the caller. `kill` names a step, as
-        `<module of steps>`, after whose work and before whose end the process is killed with SIGKILL."""
+    def run(self, arguments: Sequence[str], output: Path, kill: str = "", folder: Path | None = None) -> Ended:
+        """`zenml` with these arguments, in the settings and the folder of the caller where none is given. `kill` names
+        a step after whose work, and before whose end, the process is killed with SIGKILL."""
         request = {
             "arguments": list(arguments),
             "output": str(output),
             "kill": kill,
             "environment": dict(os.environ),
-            "folder": str(Path.cwd()),
+            "folder": str(folder or Path.cwd()),
         }
         started = time.monotonic()
         assert self._process.stdin is not None and self._process.stdout is not None
