@@ -30,7 +30,7 @@ class Metric(BaseModel):
     low: float | None = None
     high: float | None = None
     champion: float | None = None
-    greater_is_better: bool = True
+    greater_is_better: bool | None = True
 
 
 class Evaluation(BaseModel):

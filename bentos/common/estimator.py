@@ -54,12 +54,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure on held-out rows, with its 95 % interval where one can be computed."""
+    """A figure on held-out rows, with its 95 % interval where one can be computed. `greater_is_better` is None where
+    neither way is, as with a rate that is held to a target."""
 
     value: float
     low: float | None = None
     high: float | None = None
-    greater_is_better: bool = True
+    greater_is_better: bool | None = True
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def replicates(rows: int, seed: int, times: int = 1_000) -> Floats:
     return np.vstack([np.ones(rows), drawn])
 
 
-def figure(by_replicate: Floats, *, greater_is_better: bool = True) -> Figure:
+def figure(by_replicate: Floats, *, greater_is_better: bool | None = True) -> Figure:
     """The sample's own figure with the percentile interval (95 %) of the replicates. Replicates in which the figure
     does not exist (nothing was flagged, say) are left out."""
     value, drawn = float(by_replicate[0]), by_replicate[1:][np.isfinite(by_replicate[1:])]

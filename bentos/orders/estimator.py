@@ -91,7 +91,7 @@ def figures(predict: Predict, test: Sequence[Masked], seed: int) -> Mapping[str,
     """
     tried = _Tried.of(predict, test, seed)
     found: dict[str, Figure] = {
-        "anomaly_rate": evaluation.figure(evaluation.mean(tried.flagged, tried.counts), greater_is_better=False),
+        "anomaly_rate": evaluation.figure(evaluation.mean(tried.flagged, tried.counts), greater_is_better=None),
         METRIC: evaluation.figure(tried.mean_average_precision()),
     }
     for kind, made in tried.made.items():
