@@ -15,6 +15,7 @@ from pathlib import Path
 from bakehouse.errors import ReleaseError
 
 NETWORK_TIMEOUT_SECONDS = 120.0
+_LONGEST_HEADER = 200
 
 # What a caller's hook or shell may have set, and what would make git look at another repository than the one named.
 _FOREIGN = (
@@ -42,12 +43,15 @@ _SETTINGS = {
 _OPTIONS = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
 
 
-class GitError(Exception):
-    """A git process that ended with another code than 0; `stderr` is what it said. Never leaves this package."""
+class GitError(ReleaseError):
+    """A git process that ended with another code than 0; `stderr` is what it said. `explain` says more of it where it
+    was about the GitOps repository rather than our copy."""
 
     def __init__(self, arguments: Sequence[str], code: int, stderr: str) -> None:
-        super().__init__(f"git {arguments[0]} ended with code {code}: {stderr.strip()}")
-        self.code = code
+        super().__init__(
+            f"git {arguments[0]} ended with code {code}: {_said(stderr)}",
+            "If it happens again, delete the folder `git` in the state folder: it is only a copy.",
+        )
         self.stderr = stderr
 
 
@@ -122,6 +126,22 @@ def _lines(process: subprocess.Popen[str], arguments: Sequence[str]) -> Iterator
     complaint = process.stderr.read() if process.stderr is not None else ""
     if process.wait() != 0:
         raise GitError(arguments, process.returncode, complaint)
+
+
+def contents(directory: Path, names: Sequence[str]) -> list[memoryview]:
+    """The contents of many objects, in the order given, by one process. Raises `GitError` where one is missing."""
+    request = "".join(f"{name}\n" for name in names).encode()
+    answer = memoryview(run(directory, "cat-file", "--batch", stdin=request))
+    found: list[memoryview] = []
+    position = 0
+    for name in names:
+        end = bytes(answer[position : position + _LONGEST_HEADER]).index(b"\n") + position
+        header = bytes(answer[position:end]).decode().split()
+        if len(header) != 3:
+            raise GitError(("cat-file",), 1, f"object {name} is missing")
+        position = end + 1 + int(header[2]) + 1
+        found.append(answer[end + 1 : position - 1])
+    return found
 
 
 def hide_credentials(url: str) -> str:

@@ -152,7 +152,7 @@ class Release(Document):
             "bakehouse/release-digest": self.digest,
         }
         lines = [
-            "# Written by `bakehouse` from release.json beside it; `bakehouse release verify` fails where they disagree.",
+            "# Written from release.json beside it; `bakehouse release verify` fails where they disagree.",
             "apiVersion: kustomize.config.k8s.io/v1alpha1",
             "kind: Component",
             "images:",

@@ -92,17 +92,13 @@ class GitopsRepository:
 
     def fetch(self) -> str:
         """Get what is new and return the branch's head. Raises `ReleaseError` that says why when it can't."""
-        for attempt in ("try", "with a fresh cache"):
-            try:
-                self._head = self._fetch()
-                return self._head
-            except git.GitError as failure:
-                if attempt == "try" and self._cache_is_broken():
-                    with self._locked():
-                        shutil.rmtree(self.cache, ignore_errors=True)
-                    continue
+        try:
+            self._head = self._fetch()
+        except git.GitError as failure:
+            if not self._cache_is_broken():
                 raise git.explain(failure, self.url, self.branch) from failure
-        raise AssertionError("unreachable")
+            self._start_over()
+        return self.head()
 
     def head(self) -> str:
         """The branch's head as last fetched (or made) by this object; fetches where it has not yet."""
@@ -162,25 +158,18 @@ class GitopsRepository:
         """The text of many blobs, in the order given, by one process. `names` are what an error calls them."""
         if not blobs:
             return []
-        request = "".join(f"{blob.oid}\n" for blob in blobs).encode()
-        answer = memoryview(git.run(self.cache, "cat-file", "--batch", stdin=request))
+        try:
+            contents = git.contents(self.cache, [blob.oid for blob in blobs])
+        except git.GitError:  # our copy is damaged in a way that a fetch does not notice
+            self._start_over()
+            contents = git.contents(self.cache, [blob.oid for blob in blobs])
         found: list[str] = []
-        position = 0
-        for index, blob in enumerate(blobs):
-            end = bytes(answer[position : position + 200]).index(b"\n") + position
-            header = bytes(answer[position:end]).decode().split()
-            if len(header) != 3:
-                raise ReleaseError(
-                    f"The GitOps repository has lost the object {blob.oid}.", "Check it with `git fsck`."
-                )
-            size = int(header[2])
-            position = end + 1
+        for index, content in enumerate(contents):
             try:
-                found.append(str(answer[position : position + size], "utf-8"))
+                found.append(str(content, "utf-8"))
             except UnicodeDecodeError as error:
-                name = names[index] if names else f"blob {blob.oid[:10]}"
+                name = names[index] if names else f"blob {blobs[index].oid[:10]}"
                 raise ReleaseError(f"{name} is not UTF-8 text.", "Restore it from git.") from error
-            position += size + 1
         return found
 
     def identity(self) -> str:
@@ -318,6 +307,15 @@ class GitopsRepository:
             git.run(self.cache.parent, *arguments, str(self.cache))
         for stale in (*self.cache.glob("*.lock"), *(self.cache / "refs").rglob("*.lock")):
             stale.unlink(missing_ok=True)
+
+    def _start_over(self) -> None:
+        """Throw the copy away and get a new one."""
+        with self._locked():
+            shutil.rmtree(self.cache, ignore_errors=True)
+        try:
+            self._head = self._fetch()
+        except git.GitError as failure:
+            raise git.explain(failure, self.url, self.branch) from failure
 
     def _cache_is_broken(self) -> bool:
         """Whether the cache itself, rather than the repository, is what git complains of."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -133,6 +134,52 @@ def test_a_failing_command_says_why_without_a_traceback(
 
 def test_debug_shows_the_traceback(repository: GitopsRepository, bakehouse: Bakehouse) -> None:
     assert "Traceback" in bakehouse("--debug", "lineage", "cakes", code=1)
+
+
+def test_a_terminal_gets_a_table_and_red_errors(repository: GitopsRepository, bakehouse: Bakehouse) -> None:
+    """A pipe gets neither colours nor borders."""
+    shown = on_terminal(bakehouse.checkout, "status")
+    assert "\x1b[" in shown
+    assert "orders" in shown
+    assert "\x1b[31m" in on_terminal(bakehouse.checkout, "lineage", "cakes")
+    assert "\x1b" not in bakehouse("status") + bakehouse("lineage", "cakes", code=1)
+
+
+def on_terminal(checkout: Path, *arguments: str) -> str:
+    """What a command shows on a terminal."""
+    ours, theirs = pty.openpty()
+    variables = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gitops.cli", *arguments],
+        env={**variables, "PYTHONPATH": str(checkout), "TERM": "xterm-256color", "COLUMNS": "160"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:
+        pass  # Linux's way to say that the other side was closed
+    os.close(ours)
+    process.wait()
+    return shown.decode()
+
+
+@pytest.mark.parametrize("damage", ["lost", "changed"])
+def test_a_damaged_copy_is_made_again_unnoticed(
+    repository: GitopsRepository, bakehouse: Bakehouse, damage: str
+) -> None:
+    """Even where a fetch does not see that objects of the private copy are gone or broken."""
+    blob = repository.at().files["environments/staging/orders/release/release.json"].oid
+    path = repository.cache / "objects" / blob[:2] / blob[2:]
+    assert path.is_file()
+    path.unlink()
+    if damage == "changed":
+        path.write_bytes(b"not an object")
+    assert json.loads(bakehouse("release", "show", "orders", "--env", "staging"))["model_version"] == 1
 
 
 def test_garbage_in_one_folder_leaves_the_others_readable(repository: GitopsRepository, bakehouse: Bakehouse) -> None:
