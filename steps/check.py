@@ -43,9 +43,11 @@ def check(
 
 def check_room(room: Room, masked: Path, folder: Path) -> tuple[Expectations, Path, Path]:
     """Run the suite over the frame that the room makes of the masked records. An empty suite meets nothing."""
-    # Its import alone logs fifty lines about its own internals.
+    # Its import alone logs fifty lines about its own internals, and one module gives itself a level of its own.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
+
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
