@@ -306,6 +306,8 @@ def verify(model: AnyModel = None, environment: AnyEnvironment = None, as_json: 
     else:
         rows = [(check.place.model, check.place.environment, check.name, check.verdict, check.said) for check in checks]
         display.table(("model", "environment", "what", "verdict", ""), rows)
+    if not checks and not as_json:
+        display.say("Nothing is released yet: there is nothing to verify.")
     if broken:
         first = broken[0]
         display.fail(

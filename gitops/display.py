@@ -33,7 +33,9 @@ def styled(text: str, style: str, terminal: bool | None = None) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows under a head."""
+    """Rows under a head; nothing where there are none."""
+    if not rows:
+        return
     if sys.stdout.isatty():
         _rich_table(head, rows)
         return
