@@ -163,7 +163,7 @@ def no_wildcard_is_written(sources: Sources) -> Iterator[Judgement]:
                 yield expect(block.subject, not faults, "; ".join(faults))
         for block in folder.resources():
             for path, value in walk(block.body):
-                if isinstance(value, str) and re.search(r"[\"']?Statement[\"']?\s*[=:]\s*[\[{]", value):
+                if isinstance(value, str) and re.search(r"\bStatement\b[\\\"']*\s*[=:]\s*[\[{]", value):
                     yield broken(
                         block.subject, f"{'.'.join(path)} writes a policy by hand; write an aws_iam_policy_document"
                     )

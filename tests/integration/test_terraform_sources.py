@@ -1,0 +1,88 @@
+"""The Terraform as it is written: formatted, valid, the same where it must be, and tried module by module."""
+
+from __future__ import annotations
+
+import filecmp
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from terraform.policies.settings import environments
+from tests.infra import offline
+
+TERRAFORM = offline.CHECKOUT / "terraform"
+MODULES = sorted(path.name for path in (TERRAFORM / "modules").iterdir())
+
+pytestmark = pytest.mark.skipif(offline.reason_to_skip() is not None, reason=offline.reason_to_skip() or "")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> offline.Terraform:
+    """A working copy without an AWS behind it."""
+    return offline.working_copy(tmp_path_factory.mktemp("terraform"))
+
+
+def test_every_file_is_formatted(copy: offline.Terraform) -> None:
+    copy.run(".", "fmt", "-check", "-recursive", "-diff")
+
+
+@pytest.mark.parametrize("root", offline.ROOTS)
+def test_every_root_is_valid_with_the_providers_that_its_lock_file_names(root: str, copy: offline.Terraform) -> None:
+    copy.run(root, "init", "-backend=false", "-lockfile=readonly")
+    copy.run(root, "validate")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_makes_what_it_promises_and_refuses_what_it_must(module: str, copy: offline.Terraform) -> None:
+    copy.run(f"modules/{module}", "init", "-test-directory=tests")
+    done = copy.run(f"modules/{module}", "test")
+    assert re.search(r"Success! [1-9][0-9]* passed, 0 failed", done.stdout), done.stdout
+
+
+def test_every_root_shares_its_context_byte_for_byte() -> None:
+    first = TERRAFORM / "foundation" / "context.tf"
+    assert [
+        root for root in offline.ROOTS if not filecmp.cmp(first, TERRAFORM / root / "context.tf", shallow=False)
+    ] == []
+
+
+def test_every_root_reads_the_states_that_the_tests_believe_it_reads() -> None:
+    for root in offline.ROOTS:
+        upstream = TERRAFORM / root / "upstream.tf"
+        named = (
+            re.findall(r'^data "terraform_remote_state" "(\w+)"', upstream.read_text(), re.M)
+            if upstream.is_file()
+            else []
+        )
+        assert tuple(named) == offline.UPSTREAM[root], root
+
+
+def test_an_environment_is_its_values_and_nothing_else() -> None:
+    wanted = {"backend.hcl", "context.tfvars", *(f"{root}.tfvars" for root in offline.ROOTS)}
+    assert environments() == set(offline.ENVIRONMENTS)
+    for name in environments():
+        found = {path.name for path in (TERRAFORM / "environments" / name).iterdir()}
+        assert found == wanted, name
+
+
+def test_no_root_or_module_names_an_environment() -> None:
+    named = re.compile(r"\b(" + "|".join(environments()) + r")\b")
+    for path in sorted(TERRAFORM.rglob("*.tf")):
+        code = "\n".join(line.partition("#")[0] for line in path.read_text().splitlines())
+        code = re.sub(r"(description|error_message)\s*=.*", "", code)
+        assert not named.search(code), f"{path}: {named.search(code)}"
+
+
+def test_a_root_refuses_an_environment_that_is_misspelt(copy: offline.Terraform, tmp_path: Path) -> None:
+    root = copy.folder / "bootstrap"
+    (root / "offline_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+    wrong = tmp_path / "context.tfvars"
+    text = (TERRAFORM / "environments" / "staging" / "context.tfvars").read_text()
+    wrong.write_text(text.replace('"111111111111"', '"11111111111"', 1))
+    shutil.rmtree(root / ".terraform", ignore_errors=True)
+    copy.run("bootstrap", "init")
+    refused = copy.run("bootstrap", "plan", f"-var-file={wrong}", "-var=access_log_days=180", check=False)
+    assert refused.returncode == 1
+    assert "context.account_id must be twelve digits" in refused.stderr
