@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.infra import offline
-from tests.infra.platform import ACCOUNTS, Platform, apply_in_order, in_parallel, started
+from tests.infra.platform import (
+    ACCOUNTS,
+    Platform,
+    apply_in_order,
+    destroy_in_order,
+    in_parallel,
+    remains,
+    started,
+)
+
+OUTLIVE = ("access-logs", "evidence", "state", "state-access-logs", "trail")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,8 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def platforms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Platform]]:
-    """Every root of both environments, applied. The plans and states are also left as evidence for the governance
-    report in the folder that BAKEHOUSE_GOVERNANCE_EVIDENCE names, where it names one."""
+    """Every root of both environments, applied, and destroyed at the end. Plans and states are left for the governance
+    report too, in the folder that BAKEHOUSE_GOVERNANCE_EVIDENCE names, where it names one."""
     folder = tmp_path_factory.mktemp("platform")
     with ExitStack() as stack:
         found = {name: stack.enter_context(started(name, folder / name)) for name in ACCOUNTS}
@@ -37,6 +47,10 @@ def platforms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pl
             for platform in found.values():
                 leave_evidence(platform, Path(evidence))
         yield found
+        in_parallel(found, destroy_in_order)
+        for platform in found.values():
+            kept = {f"{platform.name}-{name}-{platform.account}" for name in OUTLIVE} | {f"alias/{platform.name}/state"}
+            assert remains(platform) == kept, "what is destroyed is gone, and what must outlive it is not"
 
 
 def leave_evidence(platform: Platform, folder: Path) -> None:
@@ -46,3 +60,4 @@ def leave_evidence(platform: Platform, folder: Path) -> None:
     for kind, documents in (("plan", platform.plans), ("state", platform.states)):
         for root, document in documents.items():
             (target / f"{root}.{kind}.json").write_text(json.dumps(document))
+    (target / "seconds.txt").write_text("".join(f"{what}: {took} s\n" for what, took in platform.seconds.items()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -107,5 +107,5 @@ def _current(policy: Any) -> str:
     return str(next(version.document for version in policy.versions if version.is_default))
 
 
-def _tags(tags: Mapping[str, Any]) -> dict[str, str]:
-    return {str(key): str(value["Value"] if isinstance(value, Mapping) else value) for key, value in tags.items()}
+def _tags(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in tags}

@@ -181,13 +181,48 @@ def apply_in_order(platform: Platform, roots: tuple[str, ...] = offline.ROOTS) -
 
 
 def destroy_in_order(platform: Platform) -> None:
-    """Destroy every root but bootstrap, whose bucket holds the states, each before what it stands on."""
+    """Take an environment down as docs/how-to/terraform.md says: forget what must outlive it (evidence, the trail, and
+    the access logs of both), empty the other buckets, lift what protects the databases, and destroy the rest, each root
+    before what it stands on. Bootstrap stays: its bucket holds the states."""
+    for root, module in (
+        ("storage", "module.evidence"),
+        ("foundation", "module.trail.module.bucket"),
+        ("foundation", "module.access_logs"),
+    ):
+        platform.terraform.run(root, "state", "rm", module)
+    for purpose in ("data", "mlflow", "predictions", "reports", "zenml"):
+        _empty(platform, f"{platform.name}-{purpose}-{platform.account}")
+    databases = platform.client("rds")
+    for instance in databases.describe_db_instances()["DBInstances"]:
+        databases.modify_db_instance(
+            DBInstanceIdentifier=instance["DBInstanceIdentifier"], DeletionProtection=False, ApplyImmediately=True
+        )
     platform.destroy("observability")
     platform.destroy("identity")
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(platform.destroy, root) for root in ("storage", "cluster")]:
             future.result()
     platform.destroy("foundation")
+
+
+def remains(platform: Platform) -> set[str]:
+    """What is left of an environment: its buckets, databases, clusters, keys' aliases and roles, by name."""
+    roles = platform.client("iam").list_roles()["Roles"]
+    aliases = platform.client("kms").list_aliases()["Aliases"]
+    return {
+        *(bucket["Name"] for bucket in platform.client("s3").list_buckets()["Buckets"]),
+        *(found["DBInstanceIdentifier"] for found in platform.client("rds").describe_db_instances()["DBInstances"]),
+        *platform.client("eks").list_clusters()["clusters"],
+        *(role["RoleName"] for role in roles),
+        *(alias["AliasName"] for alias in aliases if not alias["AliasName"].startswith("alias/aws/")),
+    }
+
+
+def _empty(platform: Platform, bucket: str) -> None:
+    storage = platform.client("s3")
+    listed = storage.list_object_versions(Bucket=bucket)
+    for item in [*listed.get("Versions", ()), *listed.get("DeleteMarkers", ())]:
+        storage.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
 
 
 def in_parallel(platforms: Mapping[str, Platform], act: Callable[[Platform], Answer]) -> dict[str, Answer]:
@@ -222,11 +257,9 @@ def _alike(before: Any, after: Any, later: Any) -> bool:
     if later is True:
         return True
     if isinstance(before, dict) or isinstance(after, dict):
-        unknown = later if isinstance(later, dict) else {}
-        one, other = before or {}, after or {}
+        one, other, unknown = before or {}, after or {}, later or {}
         return all(_alike(one.get(key), other.get(key), unknown.get(key)) for key in {*one, *other})
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        unknown = later if isinstance(later, list) else []
-        rest = [False] * (len(before) - len(unknown))
-        return all(_alike(*three) for three in zip(before, after, [*unknown, *rest], strict=True))
+        rest = [*(later or []), *[False] * len(before)]
+        return all(_alike(*three) for three in zip(before, after, rest, strict=False))
     return before == after or (not before and not after)

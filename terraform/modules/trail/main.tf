@@ -97,6 +97,7 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_cloudtrail" "this" {
+  # checkov:skip=CKV_AWS_252: alarms filter the log group, which the trail is delivered to as well
   name                          = var.name
   s3_bucket_name                = module.bucket.name
   kms_key_id                    = var.key_arn
