@@ -6,6 +6,7 @@ with the input but for eight bytes a document. Decides nothing about a run: the 
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import hmac
 import importlib
@@ -13,7 +14,7 @@ import json
 import multiprocessing
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from bentos.common.masking import masker
 
 LONGEST_LINE = 1 << 20
 """Bytes of a line, its end included. A longer one is refused without being held in memory."""
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 1 << 18
 PIECE_BYTES = 4 << 20
 MOST_REASONS = 20
 DOCUMENT = "(document)"
@@ -104,8 +105,8 @@ def admit(
     judge = _Judge(contract, key, now)
     ledger = _Ledger(accepted, quarantine)
     source = _lines(lines, key)
-    while batch := _batch(source):
-        ledger.enter(judge.verdicts(batch))
+    while (verdicts := judge.verdicts(source, BATCH_BYTES)).lines:
+        ledger.enter(verdicts)
     return ledger.report()
 
 
@@ -187,13 +188,25 @@ class _Judge:
         self._duplicate_names = DuplicateNames(contract.Record)
         self._masker = masker(contract.Record, key)
 
-    def verdicts(self, lines: Sequence[_Line]) -> _Verdicts:
+    def verdicts(self, lines: Iterator[_Line], size: int) -> _Verdicts:
+        """Judge the next of `lines`, up to the one with which they reach `size` bytes."""
+        # A record is dozens of objects that die at once and in no cycle: collecting meanwhile finds nothing, slowly.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._verdicts(lines, size)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _verdicts(self, lines: Iterator[_Line], size: int) -> _Verdicts:
         validate, find = self._adapter.validate_json, self._duplicate_names.find
         mask, context = self._masker.values, self._context
         record_id, record_time = self._contract.record_id, self._contract.record_time
         places, lengths, ids, times, records = [], [], [], [], []
         refusals: list[_Refusal] = []
-        for place, line in enumerate(lines):
+        place = -1
+        for place, line in enumerate(_up_to(size, lines)):
             if isinstance(line, _Overlong):
                 refusals.append(_overlong(place, line))
                 continue
@@ -214,7 +227,7 @@ class _Judge:
             times.append(record_time(record))
             records.append(masked)
         return _Verdicts(
-            lines=len(lines),
+            lines=place + 1,
             places=places,
             ids=ids,
             lengths=lengths,
@@ -407,19 +420,13 @@ def _lines(source: BinaryIO, key: bytes) -> Iterator[_Line]:
         yield _Overlong(length, digest.hexdigest())
 
 
-def _length(line: _Line) -> int:
-    return line.length if isinstance(line, _Overlong) else len(line)
-
-
-def _batch(source: Iterable[_Line], size: int = BATCH_BYTES) -> list[_Line]:
-    """The next lines of `source` up to the one that reaches `size` bytes."""
-    batch: list[_Line] = []
-    for line in source:
-        batch.append(line)
-        size -= _length(line)
+def _up_to(size: int, lines: Iterator[_Line]) -> Iterator[_Line]:
+    """The next of `lines`, up to the one with which they reach `size` bytes."""
+    for line in lines:
+        yield line
+        size -= line.length if isinstance(line, _Overlong) else len(line)
         if size <= 0:
-            break
-    return batch
+            return
 
 
 def _pieces(source: BinaryIO) -> Iterator[tuple[int, int]]:
@@ -449,7 +456,7 @@ def _begin(packages: list[str], contract: str, key: bytes, now: datetime) -> Non
 def _judge_piece(path: Path, start: int, end: int) -> _Verdicts:
     with path.open("rb") as source:
         source.seek(start)
-        return _worker.verdicts(_batch(_lines(source, _worker_key), end - start))
+        return _worker.verdicts(_lines(source, _worker_key), end - start)
 
 
 def _opened(path: Path, mode: str) -> BinaryIO:

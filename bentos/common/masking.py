@@ -171,8 +171,9 @@ class Masker:
 
         def mask_all(records: list[Any]) -> list[Any]:
             values = [record.__dict__ for record in records]
-            fresh = {value[text] for value in values} - clean
-            if fresh:
+            texts = [value[text] for value in values]
+            if not clean.issuperset(texts):
+                fresh = set(texts) - clean
                 if is_suspicious(";".join(fresh)):
                     return [mask(record) for record in records]
                 if len(clean) > MOST_REMEMBERED:

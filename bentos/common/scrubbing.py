@@ -20,15 +20,16 @@ def tokens(key: bytes, label: str) -> Callable[[str], str]:
     block = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
     # Both hashes are begun once: OpenSSL's own HMAC sets itself up for each value, which takes longer than hashing it.
     # The label is hashed too, so that equal digits as a phone number and as a customer id get unlike tokens.
-    inner = hashlib.sha256(block.translate(_INNER_PAD) + f"{label}:".encode())
-    outer = hashlib.sha256(block.translate(_OUTER_PAD))
+    begin = hashlib.sha256(block.translate(_INNER_PAD) + f"{label}:".encode()).copy
+    end = hashlib.sha256(block.translate(_OUTER_PAD)).copy
     alike = _ALIKE.get(label, str.strip)
+    opening = f"{label}:"
 
     def token(value: str) -> str:
-        first, second = inner.copy(), outer.copy()
-        first.update(alike(value).encode())
-        second.update(first.digest())
-        return f"{label}:{second.hexdigest()[:TOKEN_DIGITS]}"
+        inner, outer = begin(), end()
+        inner.update(alike(value).encode())
+        outer.update(inner.digest())
+        return opening + outer.hexdigest()[:TOKEN_DIGITS]
 
     return token
 

@@ -114,7 +114,7 @@ def test_duplicates_are_found_across_batches_and_after_ids_have_settled(
 ) -> None:
     raw = b"".join(order_with_id(100_000 + number) for number in numbers)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gatekeeper._batch, "__defaults__", (batch,))
+        patch.setattr(gatekeeper, "BATCH_BYTES", batch)
         patch.setattr(gatekeeper._Seen, "MOST_RECENT", recent)
         outcome = admitted(raw)
     assert [int(one["order_id"]) - 100_000 for one in outcome.accepted] == list(dict.fromkeys(numbers))
