@@ -123,3 +123,15 @@ def test_every_relative_link_in_the_documentation_leads_somewhere(checkout: Path
             if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(checkout)} → {target}")
     assert not broken
+
+
+def test_every_page_of_the_documentation_can_be_reached(checkout: Path) -> None:
+    """Each page under docs/ is linked from docs/README.md or from the index of its own folder."""
+    indexes = [checkout / "docs/README.md", checkout / "docs/decisions/README.md"]
+    linked = {
+        (index.parent / target).resolve()
+        for index in indexes
+        for target in re.findall(r"\]\(([^)#\s]+\.md)", index.read_text())
+    }
+    pages = set((checkout / "docs").rglob("*.md")) - {indexes[0]}
+    assert not [str(page.relative_to(checkout)) for page in sorted(pages) if page.resolve() not in linked]
