@@ -156,7 +156,7 @@ def test_a_workflow_grants_nothing_by_default_and_ends(name: str, checkout: Path
     assert "concurrency" in workflow
     for job in workflow["jobs"].values():
         assert "permissions" in job
-        assert 0 < job["timeout-minutes"] <= 60
+        assert 0 < job["timeout-minutes"] <= 120
 
 
 @pytest.mark.parametrize("name", workflow_files())
