@@ -11,6 +11,7 @@ from terraform.policies.documents import DocumentError, Statement, parse
 from terraform.policies.estate import UNKNOWN, Estate, Resource
 from terraform.policies.rules import Judgement, Rule, broken, expect, kept, unknown
 from terraform.policies.settings import environments, settings
+from terraform.policies.trust import trust_fault
 
 _SET = "terraform/policies/settings.yaml"
 _ITSELF = "the resource itself"
@@ -33,8 +34,6 @@ _RESOURCE = {
     "aws_sns_topic_policy": "policy",
     "aws_sqs_queue_policy": "policy",
 }
-# A workflow on a pull request names its number in the subject; nothing else there may vary.
-_PULL_REQUEST = re.compile(r"repo:[\w.-]+/[\w.-]+:environment:[a-z0-9-]+:ref:refs/pull/\*/merge")
 _ROLE_CHANGES = frozenset(
     {"iam:attachrolepolicy", "iam:createrole", "iam:putrolepolicy", "iam:putrolepermissionsboundary"}
 )
@@ -67,7 +66,7 @@ def nothing_is_everything(estate: Estate) -> Iterator[Judgement]:
 
 def trust_names_its_subject(estate: Estate) -> Iterator[Judgement]:
     """Each role can be taken by an exact service, an exact role or user under a condition, or one token subject."""
-    return _each(estate, _TRUST, _too_trusting)
+    return _each(estate, _TRUST, lambda _, statement: trust_fault(statement))
 
 
 def environments_keep_apart(estate: Estate) -> Iterator[Judgement]:
@@ -213,51 +212,6 @@ def _too_wide(document: Document, statement: Statement) -> str | None:
         if verb.strip("*?") == "" and (everything or document.resource.type in _RESOURCE):
             return f"it allows {action} on everything"
     return None
-
-
-def _too_trusting(_document: Document, statement: Statement) -> str | None:
-    if not statement.allows:
-        return None
-    if statement.not_principals or not statement.principals:
-        return "everybody but some may take it"
-    for kind, name in statement.principals:
-        find = _FAULTS.get(kind)
-        fault = find(statement, name) if find else "everybody may take it"
-        if fault:
-            return fault
-    return None
-
-
-def _service_fault(_statement: Statement, name: str) -> str | None:
-    return None if re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com", name) else f"{name} is not one service"
-
-
-def _person_fault(statement: Statement, name: str) -> str | None:
-    if not re.fullmatch(r"arn:aws:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+", name):
-        return f"{name} is not one role or user"
-    return None if statement.conditions else f"{name} may take it without any condition"
-
-
-def _token_fault(statement: Statement, name: str) -> str | None:
-    if not re.fullmatch(r"arn:aws:iam::[0-9]{12}:oidc-provider/[\w./-]+", name):
-        return f"{name} is not one OIDC provider"
-    issuer = name.partition(":oidc-provider/")[2]
-    if not statement.condition_values(f"{issuer}:aud", "StringEquals"):
-        return f"tokens of {issuer} meant for somebody else would do: there is no condition on {issuer}:aud"
-    exact = statement.condition_values(f"{issuer}:sub", "StringEquals")
-    patterns = statement.condition_values(f"{issuer}:sub", "StringLike")
-    if not exact and not patterns:
-        return f"every token of {issuer} would do: there is no condition on {issuer}:sub"
-    loose = [item for item in patterns if ("*" in item or "?" in item) and not _PULL_REQUEST.fullmatch(item)]
-    loose += [item for item in exact if not item]
-    return f"the subject {loose[0]!r} is not bound to one" if loose else None
-
-
-_FAULTS: dict[str, Callable[[Statement, str], str | None]] = {
-    "Service": _service_fault,
-    "AWS": _person_fault,
-    "Federated": _token_fault,
-}
 
 
 def _open_to_all(document: Document, statement: Statement) -> str | None:

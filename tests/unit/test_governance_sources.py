@@ -18,7 +18,11 @@ from terraform.policies.sources import Sources, read_sources
 RULES = {rule.id: rule for rule in SOURCE_RULES}
 FIXTURES = TERRAFORM / "fixtures" / "source"
 # Put together here, so that no scanner takes the fixture for the real thing.
-PIECES = {"@ACCESS_KEY@": "AKIA" + "Q" * 16, "@PRIVATE_KEY@": "-----BEGIN RSA PRIVATE" + " KEY-----"}
+PIECES = {
+    "@ACCESS_KEY@": "AKIA" + "Q" * 16,
+    "@PRIVATE_KEY@": "-----BEGIN RSA PRIVATE" + " KEY-----",
+    "@ADDRESS@": "postgres://me:" + "hunter2@db/it",
+}
 
 
 class Change(BaseModel):
