@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
-from zenml import step
+from zenml import get_step_context, step
 
 from bakehouse import gates
 from bakehouse.gates import GateResult, holds
@@ -57,6 +57,7 @@ def decide(
         },
     )
     record(mlflow_run, verdict)
+    tracking.client().set_tag(mlflow_run, "zenml_run", str(get_step_context().pipeline_run.id))
     gates.require(verdict.gates, f"{model} is not released")
     return verdict
 

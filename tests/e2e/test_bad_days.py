@@ -106,6 +106,7 @@ def test_a_candidate_that_misses_gates_is_told_every_one_of_them_and_nothing_is_
     assert client.search_model_versions("name = 'orders'") == []
     (run,) = client.search_runs([tracking.experiment(client, "orders")], "attributes.status = 'FAILED'")
     assert len(run.data.tags["misses"].splitlines()) == 2
+    assert run.data.tags["zenml_run"]
     assert {file.path for file in client.list_artifacts(run.info.run_id, "reports")} >= {"reports/profile.html"}
 
 

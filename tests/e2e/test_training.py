@@ -32,13 +32,13 @@ class Typed:
     state: Path
     home: Path
     done: subprocess.CompletedProcess[str]
-    status_before: str
-    status_after: str
+    before: set[Path]
+    after: set[Path]
 
 
-def status(checkout: Path) -> str:
-    command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=all"]
-    return subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True).stdout
+def places(checkout: Path) -> set[Path]:
+    """What stands where tools leave things behind: at the root of the checkout, and beside its data."""
+    return {*checkout.iterdir(), *(checkout / "data").rglob("*")}
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,7 @@ def typed(checkout: Path, settings: dict[str, str], tmp_path_factory: pytest.Tem
     state, home = tmp_path_factory.mktemp("typed") / "state", tmp_path_factory.mktemp("home")
     environment = {name: value.replace("{state}", str(state)) for name, value in settings.items()}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    before = status(checkout)
+    before = places(checkout)
     done = subprocess.run(
         ["zenml", "pipeline", "run", "pipelines.training.training", "-c", "zenml_config.yaml"],
         cwd=checkout,
@@ -55,7 +55,7 @@ def typed(checkout: Path, settings: dict[str, str], tmp_path_factory: pytest.Tem
         capture_output=True,
         text=True,
     )
-    return Typed(state, home, done, before, status(checkout))
+    return Typed(state, home, done, before, places(checkout))
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_masked_orders_are_left_where_a_person_looks_for_them(typed: Typed, rele
 
 def test_nothing_is_written_outside_the_state_folder(typed: Typed) -> None:
     assert [path for path in typed.home.rglob("*") if path.is_file()] == []
-    assert typed.status_after == typed.status_before
+    assert typed.after == typed.before
 
 
 def test_a_second_batch_is_compared_with_the_champion_on_the_same_rows_and_replaces_it(

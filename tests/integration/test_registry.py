@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,16 @@ def test_aliases_follow_each_environments_champion_and_go_when_it_goes(
     commit_files(repository, {f"{folder}/release.json": None, f"{folder}/kustomization.yaml": None})
     mirror.mirror(repository)
     assert set(tracking.client().get_registered_model("orders").aliases) == {"staging"}
+
+
+def test_the_command_that_delivery_calls_mirrors_and_says_what_it_mirrored(
+    repository: GitopsRepository, checkout: Path, graph: Path
+) -> None:
+    commit_release(repository, "staging", baked(1, graph))
+    command = [sys.executable, "-m", "steps.mirror"]
+    done = subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True)
+    assert done.stdout == "orders in staging: version 1\n"
+    assert int(tracking.client().get_model_version_by_alias("orders", "staging").version) == 1
 
 
 def test_an_alias_for_a_version_that_is_not_there_is_an_error(world: World, graph: Path) -> None:
