@@ -1,9 +1,9 @@
 # Names the verbs of run.sh, which holds them. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit lint types format bench lock clean
+.PHONY: help setup demo up test unit lint types format bench lock infra-test clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z]*\):.* ## \(.*\)$$/\1|\2/p' Makefile | awk -F'|' '{ printf "%-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)$$/\1|\2/p' Makefile | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
 
 setup: ## Make or update .venv from requirements.lock, hashes checked.
 	@./run.sh setup
@@ -34,6 +34,9 @@ bench: ## Measure what the design promises; ONLY=gatekeeper measures one, QUICK=
 
 lock: ## Resolve requirements.in into requirements.lock again.
 	@./run.sh lock
+
+infra-test: ## Apply the Terraform of both environments to a moto server, judge it, try its roles, destroy it.
+	@./run.sh infra-test
 
 clean: ## Remove all state and the virtual environment; what git holds stays.
 	@./run.sh clean

@@ -13,6 +13,8 @@ import typer
 
 from bakehouse.errors import BakehouseError
 from gitops import display
+from terraform.platform.commands import app as platform_app
+from terraform.policies.commands import app as governance_app
 
 if TYPE_CHECKING:
     from gitops.observations import Observations
@@ -30,6 +32,8 @@ app = typer.Typer(
 )
 release_app = typer.Typer(help="Show and verify release documents.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(release_app, name="release")
+app.add_typer(governance_app, name="governance")
+app.add_typer(platform_app, name="platform")
 
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL", show_default=False)]
 AnyModel = Annotated[str | None, typer.Argument(help="One model only.", metavar="[MODEL]", show_default=False)]

@@ -1,4 +1,5 @@
-"""`bakehouse platform`: write an environment's files from its contract. Only translates."""
+"""`bakehouse platform`: write an environment's files from its contract. Only translates; the rest of the package is
+imported when the command runs."""
 
 from __future__ import annotations
 
@@ -9,11 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bakehouse import workspace
 from bakehouse.errors import ConfigurationError
-from terraform.platform.aws import ROOTS, from_outputs
-from terraform.platform.contract import FILE, read_contract
-from terraform.platform.files import contract_file, files
 
 app = typer.Typer(no_args_is_help=True, help="Write what follows from what an environment stands on.")
 
@@ -34,13 +31,18 @@ def write(
         Path | None,
         typer.Option(
             "--outputs",
-            help=f"Folder with <root>.json of {', '.join(ROOTS)}: what `terraform output -json` prints in each. "
-            f"Without it, settings/{FILE} of the environment is read as somebody wrote it.",
+            help="Folder with storage.json, cluster.json and identity.json: what `terraform output -json` prints in "
+            "each. Without it, settings/platform.yaml of the environment is read as somebody wrote it.",
         ),
     ] = None,
     into: _Into = None,
 ) -> None:
     """Write stack.yaml and the platform's settings of an environment, from Terraform's outputs or its own contract."""
+    from bakehouse import workspace
+    from terraform.platform.aws import ROOTS, from_outputs
+    from terraform.platform.contract import FILE, read_contract
+    from terraform.platform.files import contract_file, files
+
     folder = (into or workspace.root() / "environments") / environment
     if not folder.is_dir():
         raise ConfigurationError(f"There is no environment {environment}: {folder} is not a folder.")

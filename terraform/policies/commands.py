@@ -1,20 +1,19 @@
-"""`bakehouse governance`: check, report, rules. Only translates between a shell and the rest of the package."""
+"""`bakehouse governance`: check, report, rules. Only translates between a shell and the rest of the package, which is
+imported when a command runs: `bakehouse` names these commands on every start."""
 
 from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakehouse import workspace
 from bakehouse.errors import BakehouseError, ConfigurationError
-from terraform.policies.catalogue import catalogue
-from terraform.policies.evidence import Check, check, read_evidence
-from terraform.policies.report import render
-from terraform.policies.settings import environments
+
+if TYPE_CHECKING:
+    from terraform.policies.evidence import Check
 
 app = typer.Typer(no_args_is_help=True, help="Judge the Terraform by its rules, and show who can reach what.")
 
@@ -60,6 +59,9 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML page: rules and results, waivers, resources, costs, and who can reach which model's data."""
+    from bakehouse import workspace
+    from terraform.policies.report import render
+
     found = _check(evidence, environment)
     page = to or workspace.state() / "governance.html"
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +72,8 @@ def report(
 @app.command()
 def rules() -> None:
     """List every rule with what it serves and where its thresholds are set."""
+    from terraform.policies.catalogue import catalogue
+
     for entry in catalogue().values():
         typer.echo(
             f"{entry.id}  {entry.title}\n    {entry.why}\n    {'; '.join(entry.controls)}; set in {entry.source}"
@@ -86,6 +90,10 @@ def main() -> None:
 
 
 def _check(evidence: Path | None, wanted: list[str] | None) -> Check:
+    from bakehouse import workspace
+    from terraform.policies.evidence import check, read_evidence
+    from terraform.policies.settings import environments
+
     folder = evidence or workspace.state() / "governance"
     names = environments() if wanted is None else set(wanted) - {"none"}
     unknown = sorted(names - environments())

@@ -16,11 +16,11 @@ from gitops import cli
 
 
 def targets(checkout: Path) -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (checkout / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (checkout / "Makefile").read_text(), re.MULTILINE))
 
 
 def verbs(checkout: Path) -> set[str]:
-    return set(re.findall(r"^verb_([a-z]+)\(\)", (checkout / "run.sh").read_text(), re.MULTILINE))
+    return set(re.findall(r"^verb_([a-z-]+)\(\)", (checkout / "run.sh").read_text(), re.MULTILINE))
 
 
 def typed_commands(page: Path) -> list[list[str]]:
