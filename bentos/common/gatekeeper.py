@@ -6,58 +6,31 @@ with the input but for eight bytes a document. Decides nothing about a run: the 
 
 from __future__ import annotations
 
-import gc
-import hashlib
-import hmac
 import importlib
-import json
 import multiprocessing
-import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, to_json, to_jsonable_python
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 
 import bentos
 from bakehouse.errors import DataError
-from bentos.common.duplicate_names import DuplicateNames
-from bentos.common.masking import masker
+from bentos.common.judging import DOCUMENT, Contract, Judge, Refusal, Verdicts, refused
+from bentos.common.raw_lines import pieces, read
 
-LONGEST_LINE = 1 << 20
-"""Bytes of a line, its end included. A longer one is refused without being held in memory."""
+__all__ = ["AcceptanceReport", "Contract", "Reason", "admit", "admit_file"]
+
 BATCH_BYTES = 1 << 18
 PIECE_BYTES = 4 << 20
-MOST_REASONS = 20
-DOCUMENT = "(document)"
-UNKNOWN_NAME = "(unknown name)"
-
-_POSITION = re.compile(r" at line \d+ column \d+")
-_PLACE = re.compile(r"\.\d+(?=\.|$)")
-_COUNTED = re.compile(r", not \d+$")
-# Their messages may quote the value.
-_TALKATIVE = frozenset({"value_error", "assertion_error", "union_tag_invalid"})
-
-
-class Contract(Protocol):
-    """What the gatekeeper needs of a room's contract module."""
-
-    Record: type[BaseModel]
-
-    @staticmethod
-    def record_id(record: Any, /) -> str: ...
-
-    @staticmethod
-    def record_time(record: Any, /) -> datetime: ...
 
 
 class Reason(BaseModel):
@@ -102,9 +75,9 @@ def admit(
     is no JSON and so can't be masked, it is not copied, and `digest` is its keyed HMAC-SHA256. `now` is what "in the
     future" is relative to.
     """
-    judge = _Judge(contract, key, now)
+    judge = Judge(contract, key, now)
     ledger = _Ledger(accepted, quarantine)
-    source = _lines(lines, key)
+    source = read(lines, key)
     while (verdicts := judge.verdicts(source, BATCH_BYTES)).lines:
         ledger.enter(verdicts)
     return ledger.report()
@@ -133,8 +106,8 @@ def admit_file(
                 (list(bentos.__path__), cast(Any, contract).__name__, key, now),
             )
         )
-        waiting: deque[Future[_Verdicts]] = deque()
-        for start, end in _pieces(source):
+        waiting: deque[Future[Verdicts]] = deque()
+        for start, end in pieces(source, PIECE_BYTES):
             waiting.append(pool.submit(_judge_piece, path, start, end))
             if len(waiting) > 2 * workers:
                 ledger.enter(waiting.popleft().result())
@@ -143,165 +116,28 @@ def admit_file(
         return ledger.report()
 
 
-@dataclass(frozen=True, slots=True)
-class _Overlong:
-    """A line that was too long to keep."""
-
-    length: int
-    digest: str
+_worker: Judge
+_worker_key: bytes
 
 
-_Line = bytes | _Overlong
+def _begin(packages: list[str], contract: str, key: bytes, now: datetime) -> None:
+    global _worker, _worker_key  # noqa: PLW0603  a pool's initializer has no other place to leave what tasks need
+    bentos.__path__[:] = packages
+    _worker = Judge(cast(Contract, importlib.import_module(contract)), key, now)
+    _worker_key = key
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """A refused line: its place among the lines of its verdicts, and its quarantine document but for the number."""
-
-    place: int
-    reasons: tuple[tuple[str, str], ...]
-    document: dict[str, Any]
+def _judge_piece(path: Path, start: int, end: int) -> Verdicts:
+    with path.open("rb") as source:
+        source.seek(start)
+        return _worker.verdicts(read(source, _worker_key), end - start)
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdicts:
-    """What became of some successive lines. `places`, `ids` and `records` are of the accepted ones, in order."""
-
-    lines: int
-    places: Sequence[int]
-    ids: Sequence[str]
-    lengths: Sequence[int]
-    records: Sequence[bytes]
-    refusals: Sequence[_Refusal]
-    earliest: datetime | None
-    latest: datetime | None
-
-
-class _Judge:
-    """Turns lines into verdicts. Keeps nothing from one batch to the next, so any process may judge any batch."""
-
-    def __init__(self, contract: Contract, key: bytes, now: datetime) -> None:
-        self._contract = contract
-        self._key = key
-        self._context = {"now": now}
-        self._adapter = TypeAdapter(contract.Record)
-        self._duplicate_names = DuplicateNames(contract.Record)
-        self._masker = masker(contract.Record, key)
-
-    def verdicts(self, lines: Iterator[_Line], size: int) -> _Verdicts:
-        """Judge the next of `lines`, up to the one with which they reach `size` bytes."""
-        # A record is dozens of objects that die at once and in no cycle: collecting meanwhile finds nothing, slowly.
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            return self._verdicts(lines, size)
-        finally:
-            if collecting:
-                gc.enable()
-
-    def _verdicts(self, lines: Iterator[_Line], size: int) -> _Verdicts:
-        validate, find = self._adapter.validate_json, self._duplicate_names.find
-        mask, context = self._masker.values, self._context
-        record_id, record_time = self._contract.record_id, self._contract.record_time
-        places, lengths, ids, times, records = [], [], [], [], []
-        refusals: list[_Refusal] = []
-        place = -1
-        for place, line in enumerate(_up_to(size, lines)):
-            if isinstance(line, _Overlong):
-                refusals.append(_overlong(place, line))
-                continue
-            try:
-                record = validate(line, context=context)
-            except ValidationError as error:
-                refusals.append(self._refusal(place, line, error))
-                continue
-            # Pydantic's own to_json takes three times as long, and writes the same.
-            masked = orjson.dumps(mask(record), default=to_jsonable_python, option=orjson.OPT_UTC_Z)
-            twice = find(line, record)
-            if twice is not None:
-                refusals.append(_refused(place, len(line), [(twice, "Name stands twice")], record=orjson.loads(masked)))
-                continue
-            places.append(place)
-            lengths.append(len(line))
-            ids.append(record_id(record))
-            times.append(record_time(record))
-            records.append(masked)
-        return _Verdicts(
-            lines=place + 1,
-            places=places,
-            ids=ids,
-            lengths=lengths,
-            records=records,
-            refusals=refusals,
-            earliest=min(times, default=None),
-            latest=max(times, default=None),
-        )
-
-    def _refusal(self, place: int, line: bytes, error: ValidationError) -> _Refusal:
-        faults = error.errors(include_url=False, include_input=False)
-        unreadable = _unreadable(line, faults)
-        if unreadable is not None:
-            digest = hmac.digest(self._key, line, "sha256").hex()
-            return _refused(place, len(line), [(DOCUMENT, unreadable)], digest=digest)
-        document = json.loads(line)
-        kept = self._masker.mask_refused(document, [fault["loc"] for fault in faults])
-        reasons = [(self._field(fault["loc"]), _words(fault)) for fault in faults]
-        return _refused(place, len(line), reasons, record=kept)
-
-    def _field(self, location: tuple[str | int, ...]) -> str:
-        known = self._masker.names
-        parts = [str(part) if isinstance(part, int) or part in known else UNKNOWN_NAME for part in location]
-        return ".".join(parts) or DOCUMENT
-
-
-def _unreadable(line: bytes, faults: Sequence[ErrorDetails]) -> str | None:
-    """Why a line is no JSON document, None where it is one."""
-    if faults[0]["type"] != "json_invalid":
-        return None
-    if not line.strip():
-        return "Blank line"
-    if line.startswith(b"\xef\xbb\xbf"):
-        return "Opens with a byte-order mark; UTF-8 needs none"
-    if b"\0" in line:
-        return "Holds NUL bytes, so it is no text in UTF-8 (perhaps UTF-16)"
+def _opened(path: Path, mode: str) -> BinaryIO:
     try:
-        line.decode()
-    except UnicodeDecodeError:
-        return "Not in UTF-8 (perhaps Latin-1)"
-    return "Not JSON: " + _POSITION.sub("", faults[0]["ctx"]["error"])
-
-
-def _words(fault: ErrorDetails) -> str:
-    if fault["type"] in _TALKATIVE:
-        return fault["type"].replace("_", " ").capitalize()
-    return _COUNTED.sub("", fault["msg"])
-
-
-def _refused(
-    place: int,
-    length: int,
-    reasons: Sequence[tuple[str, str]],
-    *,
-    digest: str | None = None,
-    record: Any = None,
-) -> _Refusal:
-    document: dict[str, Any] = {
-        "bytes": length,
-        "reasons": [{"field": field, "reason": reason} for field, reason in reasons[:MOST_REASONS]],
-    }
-    if len(reasons) > MOST_REASONS:
-        document["more_reasons"] = len(reasons) - MOST_REASONS
-    if digest is not None:
-        document["digest"] = f"hmac-sha256:{digest}"
-    if record is not None:
-        document["record"] = record
-    kinds = dict.fromkeys((_PLACE.sub("[]", field), reason) for field, reason in reasons)
-    return _Refusal(place, tuple(kinds), document)
-
-
-def _overlong(place: int, line: _Overlong) -> _Refusal:
-    reason = f"Longer than {LONGEST_LINE} bytes"
-    return _refused(place, line.length, [(DOCUMENT, reason)], digest=line.digest)
+        return cast(BinaryIO, path.open(mode))
+    except OSError as error:
+        raise DataError(f"{path} can't be opened: {error.strerror or error}.") from error
 
 
 class _Ledger:
@@ -316,7 +152,7 @@ class _Ledger:
         self._latest: datetime | None = None
         self._reasons: dict[tuple[str, str], tuple[int, int]] = {}
 
-    def enter(self, verdicts: _Verdicts) -> None:
+    def enter(self, verdicts: Verdicts) -> None:
         """Take the verdicts on the lines that follow those entered before."""
         repeated = self._seen.add(verdicts.ids)
         records, refusals = verdicts.records, verdicts.refusals
@@ -357,9 +193,9 @@ class _Ledger:
         )
 
     @staticmethod
-    def _again(verdicts: _Verdicts, index: int) -> _Refusal:
+    def _again(verdicts: Verdicts, index: int) -> Refusal:
         reasons = [(DOCUMENT, "An earlier line has the same id")]
-        return _refused(
+        return refused(
             verdicts.places[index], verdicts.lengths[index], reasons, record=orjson.loads(verdicts.records[index])
         )
 
@@ -403,64 +239,3 @@ class _Seen:
         found = np.searchsorted(self._settled, wanted)
         found[found == len(self._settled)] = 0
         return np.flatnonzero(self._settled[found] == wanted).tolist()
-
-
-def _lines(source: BinaryIO, key: bytes) -> Iterator[_Line]:
-    """The lines of `source`, those that are too long as their length and digest, with never more than two read parts
-    in memory."""
-    while line := source.readline(LONGEST_LINE):
-        if line.endswith(b"\n") or len(line) < LONGEST_LINE or not (more := source.readline(LONGEST_LINE)):
-            yield line
-            continue
-        length, digest = len(line), hmac.new(key, line, hashlib.sha256)
-        while more:
-            length += len(more)
-            digest.update(more)
-            more = b"" if more.endswith(b"\n") else source.readline(LONGEST_LINE)
-        yield _Overlong(length, digest.hexdigest())
-
-
-def _up_to(size: int, lines: Iterator[_Line]) -> Iterator[_Line]:
-    """The next of `lines`, up to the one with which they reach `size` bytes."""
-    for line in lines:
-        yield line
-        size -= line.length if isinstance(line, _Overlong) else len(line)
-        if size <= 0:
-            return
-
-
-def _pieces(source: BinaryIO) -> Iterator[tuple[int, int]]:
-    """Successive ranges of the file, each of whole lines."""
-    size = source.seek(0, 2)
-    start = 0
-    while start < size:
-        source.seek(min(start + PIECE_BYTES, size) - 1)
-        while (part := source.readline(LONGEST_LINE)) and not part.endswith(b"\n"):
-            pass
-        end = source.tell()
-        yield start, end
-        start = end
-
-
-_worker: _Judge
-_worker_key: bytes
-
-
-def _begin(packages: list[str], contract: str, key: bytes, now: datetime) -> None:
-    global _worker, _worker_key  # noqa: PLW0603  a pool's initializer has no other place to leave what tasks need
-    bentos.__path__[:] = packages
-    _worker = _Judge(cast(Contract, importlib.import_module(contract)), key, now)
-    _worker_key = key
-
-
-def _judge_piece(path: Path, start: int, end: int) -> _Verdicts:
-    with path.open("rb") as source:
-        source.seek(start)
-        return _worker.verdicts(_lines(source, _worker_key), end - start)
-
-
-def _opened(path: Path, mode: str) -> BinaryIO:
-    try:
-        return cast(BinaryIO, path.open(mode))
-    except OSError as error:
-        raise DataError(f"{path} can't be opened: {error.strerror or error}.") from error

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bentos.common import gatekeeper
-from bentos.common.gatekeeper import LONGEST_LINE, AcceptanceReport, Contract, admit
+from bentos.common.gatekeeper import AcceptanceReport, Contract, admit
+from bentos.common.judging import MOST_REASONS
 from bentos.common.masking import masker
+from bentos.common.raw_lines import LONGEST
 from bentos.orders import contract
 from tests.order_documents import ORDERS, line, order
 
@@ -63,7 +65,7 @@ GOOD = order_with_id(100_000)
         (b"\xef\xbb\xbf" + GOOD, "(document)", "Opens with a byte-order mark; UTF-8 needs none"),
         ('{"note": "café"}\n'.encode("latin-1"), "(document)", "Not in UTF-8 (perhaps Latin-1)"),
         (b'{"note": "\0"}\n', "(document)", "Holds NUL bytes, so it is no text in UTF-8 (perhaps UTF-16)"),
-        (b'{"note": "' + b"x" * 10_000_000 + b'"}\n', "(document)", f"Longer than {LONGEST_LINE} bytes"),
+        (b'{"note": "' + b"x" * 10_000_000 + b'"}\n', "(document)", f"Longer than {LONGEST} bytes"),
         (b'"order"\n', "(document)", "Input should be an object"),
         (GOOD.replace(b'"currency"', b'"currency": "EUR", "currency"'), "currency", "Name stands twice"),
         (GOOD.replace(b"2.55", b"NaN"), "lines.0.unit_price", "Input should be a finite number"),
@@ -146,7 +148,7 @@ def test_no_valid_record_is_lost_or_changed_whatever_stands_around_it(
     ]
 
 
-@pytest.mark.parametrize("length", [LONGEST_LINE - 1, LONGEST_LINE])
+@pytest.mark.parametrize("length", [LONGEST - 1, LONGEST])
 @pytest.mark.parametrize("end", [b"\n", b""])
 def test_a_line_of_just_the_limit_is_read(length: int, end: bytes) -> None:
     raw = GOOD.strip()
@@ -156,7 +158,7 @@ def test_a_line_of_just_the_limit_is_read(length: int, end: bytes) -> None:
 
 
 def test_a_line_one_byte_over_the_limit_is_not() -> None:
-    outcome = admitted(GOOD.strip() + b" " * (LONGEST_LINE - len(GOOD) + 1) + b"\n" + order_with_id(100_001))
+    outcome = admitted(GOOD.strip() + b" " * (LONGEST - len(GOOD) + 1) + b"\n" + order_with_id(100_001))
     assert [one["order_id"] for one in outcome.accepted] == ["100001"]
 
 
@@ -231,8 +233,8 @@ def test_the_report_counts_documents_by_reason_with_the_first_line_and_no_list_p
 def test_a_document_with_a_thousand_faults_does_not_flood_the_quarantine() -> None:
     lines = [{**order()["lines"][0], "quantity": "six"}] * 1_000
     (one,) = admitted(line(order(lines=lines))).quarantined
-    assert len(one["reasons"]) == gatekeeper.MOST_REASONS
-    assert one["more_reasons"] == 1_000 - gatekeeper.MOST_REASONS
+    assert len(one["reasons"]) == MOST_REASONS
+    assert one["more_reasons"] == 1_000 - MOST_REASONS
 
 
 def test_the_report_says_the_earliest_and_the_latest_time_of_what_was_accepted() -> None:
