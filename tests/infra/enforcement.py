@@ -80,9 +80,8 @@ class Enforcement:
             return None
         role = self._role(assumed.role_arn)
         attached = [_current(policy) for policy in role.managed_policies.values()]
-        boundary = role.permissions_boundary and iam_backends[self._account]["aws"].get_policy(
-            role.permissions_boundary
-        )
+        bound = role.permissions_boundary_arn
+        boundary = iam_backends[self._account]["aws"].get_policy(bound) if bound else None
         return Principal(
             arn=role.arn,
             tags=_tags(role.tags),

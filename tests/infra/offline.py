@@ -37,7 +37,7 @@ def reason_to_skip() -> str | None:
     if not shutil.which("terraform"):
         return "terraform is not installed"
     if _cli_configuration() is None:
-        return "no Terraform CLI configuration with a provider mirror: TF_CLI_CONFIG_FILE names none"
+        return "terraform has no mirror of the provider hashicorp/aws: TF_CLI_CONFIG_FILE names none"
     return None
 
 
