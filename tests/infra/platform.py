@@ -55,9 +55,8 @@ class Platform:
         return read_states(self.states, self.planned.context)
 
     def outputs(self, root: str) -> dict[str, Any]:
-        """The outputs of a root, as `terraform output -json` prints them, without their wrapping."""
-        document = json.loads(self.terraform.run(root, "output", "-json").stdout)
-        return {name: output["value"] for name, output in document.items()}
+        """The outputs of a root, by name."""
+        return {name: output["value"] for name, output in self.states[root]["values"]["outputs"].items()}
 
     def client(self, service: str, **credentials: str) -> Any:
         """A boto3 client: Terraform's own, or a role's where its credentials are given."""
