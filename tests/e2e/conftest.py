@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +14,8 @@ from tests.warm_pipeline import Ended, WarmPipeline
 
 
 class Train(Protocol):
-    """Run the training pipeline on these batches, with as few trials as show that it works. `kill` names the step
-    after whose work the run is killed."""
+    """Run the training pipeline on these batches, with as few trials as show that it works. `kill` names the step,
+    or the function, after whose work the run is killed."""
 
     def __call__(self, *batches: Path, kill: str = "", **parameters: Any) -> Ended: ...
 
@@ -28,8 +29,36 @@ def warm_pipeline(settings: dict[str, str], tmp_path_factory: pytest.TempPathFac
     running.close()
 
 
+@pytest.fixture(scope="session")
+def new_databases(
+    warm_pipeline: WarmPipeline, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A state folder in which ZenML and MLflow have made their databases and nothing else. It takes seconds."""
+    from mlflow import MlflowClient
+
+    state = tmp_path_factory.mktemp("databases") / "state"
+    (state / "mlflow").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value.replace("{state}", str(state)))
+        assert warm_pipeline.run(["stack", "list"], state / "output.txt").code == 0
+    database = f"sqlite:///{state / 'mlflow' / 'mlflow.db'}"
+    MlflowClient(tracking_uri=database, registry_uri=database).search_registered_models()
+    return state
+
+
 @pytest.fixture
-def train(warm_pipeline: WarmPipeline, tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+def train(
+    warm_pipeline: WarmPipeline,
+    new_databases: Path,
+    state: Path,
+    tmp_path: Path,
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Train:
+    for database in ("zenml/local_stores/default_zen_store/zenml.db", "mlflow/mlflow.db"):
+        (state / database).parent.mkdir(parents=True)
+        shutil.copyfile(new_databases / database, state / database)
     monkeypatch.chdir(checkout)
 
     def run(*batches: Path, kill: str = "", **parameters: Any) -> Ended:
