@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import os
 import random
-import re
 import shutil
 import tempfile
 import time
@@ -30,7 +29,6 @@ ENVIRONMENTS = "environments"
 PROPOSALS = "promote/"
 RETRY_SECONDS = 60.0
 _LOCK_SECONDS = 60.0
-_FULL_NAME = re.compile("[0-9a-f]{40}")
 _FALLBACK_IDENTITY = ("Bakehouse", "bakehouse@localhost")
 
 
@@ -110,8 +108,7 @@ class GitopsRepository:
 
     def resolve(self, revision: str) -> str:
         """The full name of a revision. Raises `ReleaseError` where the repository has none of that name."""
-        self.head()
-        if _FULL_NAME.fullmatch(revision):
+        if revision == self.head():
             return revision
         try:
             found = git.run(

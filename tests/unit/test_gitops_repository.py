@@ -204,6 +204,20 @@ def test_an_unknown_revision_is_named(world: World) -> None:
         GitopsRepository.open().at("v9")
 
 
+def test_an_unknown_revision_is_named_also_where_it_is_a_whole_commit_name(world: World) -> None:
+    unknown = "0123456789" * 4
+    with pytest.raises(ReleaseError, match=f"no revision {unknown}.*`bakehouse history` lists the commits"):
+        GitopsRepository.open().at(unknown)
+
+
+def test_every_commit_of_the_branch_is_found_by_its_whole_name(world: World) -> None:
+    repository = GitopsRepository.open()
+    start = repository.head()
+    made = commit_files(repository, {NOTE: "new"})
+    assert repository.at(start).text(NOTE) is None
+    assert GitopsRepository.open().at(made.sha).text(NOTE) == "new"
+
+
 def test_nothing_but_the_branch_and_proposals_is_ever_pushed(world: World) -> None:
     repository = GitopsRepository.open()
     commit_files(repository, {NOTE: "new"})
