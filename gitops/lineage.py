@@ -85,7 +85,7 @@ def _evidence(release: Release) -> Iterator[Part]:
     evidence = release.evidence
     champion = f"model version {evidence.champion}" if evidence.champion else "no champion"
     note = f" ({evidence.champion_note})" if evidence.champion_note else ""
-    yield Part("compared with", f"{champion} on {evidence.test_rows:,} rows, {evidence.test_digest}{note}")
+    yield Part("champion", f"{champion}; measured on {evidence.test_rows:,} rows, {evidence.test_digest}{note}")
     for name, metric in evidence.metrics.items():
         beside = "" if metric.champion is None else f", the champion {metric.champion:.6g}"
         yield Part("metric", f"{name} {metric.value:.6g}{beside}")

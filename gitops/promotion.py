@@ -52,7 +52,7 @@ def commit_release(repository: GitopsRepository, environment: str, release: Rele
     """Release into an environment by one commit, and return its name. A release that is there already makes none.
 
     Raises `ReleaseError` where the model is held there; where the version was rolled back or is bound to something
-    else; and where the champion is another one than the evidence compares with.
+    else; and where the champion is another one than the evidence names.
     """
     place = Place(environment, release.model)
 
@@ -203,9 +203,9 @@ def _refuse_unfit(history: Timeline, current: Release | None, release: Release) 
     champion = None if current is None else current.model_version
     if release.evidence.champion != champion:
         raise ReleaseError(
-            f"The evidence of {place.model} {version} compares with {_named(release.evidence.champion)}, but"
+            f"The evidence of {place.model} {version} names {_named(release.evidence.champion)}, but"
             f" {place.environment} now has {_named(champion)}.",
-            "Train again, so that it is compared with what it would replace.",
+            "Train again, so that it is measured against what it would replace.",
         )
     if missed := misses(release.evidence.gates):
         require(missed, f"{place.model} {version} is not let into {place.environment}")

@@ -90,7 +90,7 @@ class Metric(Document):
 
 
 class Evidence(Document):
-    """Why it was let in. `champion` is the model version it was compared with, none at the first release."""
+    """Why it was let in. `champion` is the model version it was to replace, none at the first release."""
 
     champion: PositiveInt | None
     champion_note: str = ""

@@ -34,7 +34,8 @@ class Metric(BaseModel):
 
 
 class Evaluation(BaseModel):
-    """What the release's evidence says about the candidate. `champion` is the model version it was compared with."""
+    """What the release's evidence says about the candidate. `champion` is the model version that it would replace, also
+    where the two can't be compared; `champion_note` says so then, and no metric has a champion's figure."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -80,7 +81,6 @@ def evaluate_room(
     candidate = predictor(room, onnx)
     figures = dict(room.estimator.figures(candidate, items, seed))
     beside: Mapping[str, Figure] = {}
-    compared = None
     if champion_version is None:
         note = "First release: there is no champion to compare with."
     elif champion_onnx is None:
@@ -93,10 +93,9 @@ def evaluate_room(
         except DataError as error:
             note = f"Model version {champion_version} does not take today's features: {error.message}"
         else:
-            compared = champion_version
             note = f"Compared with model version {champion_version} on the same rows."
     return Evaluation(
-        champion=compared,
+        champion=champion_version,
         champion_note=note,
         test_rows=len(items),
         test_digest="sha256:" + hashlib.sha256(test_set.read_bytes()).hexdigest(),
@@ -110,7 +109,7 @@ def evaluate_room(
             )
             for name, figure in figures.items()
         },
-        gates=tuple(_gates(room, figures, note)),
+        gates=tuple(_gates(room, figures, champion_version, note)),
     )
 
 
@@ -120,12 +119,13 @@ def predictor(room: Room, onnx: Path) -> Predict:
     return lambda items: model.run(room.features.arrays(items))
 
 
-def _gates(room: Room, figures: Mapping[str, Figure], note: str) -> list[GateResult]:
+def _gates(room: Room, figures: Mapping[str, Figure], champion: int | None, note: str) -> list[GateResult]:
     results = []
+    instead = "no champion" if champion is None else "not comparable"
     for name in room.problem.gates:
         if name in figures:
             results.append(room.problem.gate(name, figures[name].value))
         elif name.startswith(CHAMPION_PREFIX):
             source = f"bentos/{room.name}/problem.yaml: gates.{name}"
-            results.append(holds(name, True, "no champion", "met where there is a champion", source, note))
+            results.append(holds(name, True, instead, "met where a champion can be compared with", source, note))
     return results

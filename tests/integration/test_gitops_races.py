@@ -155,7 +155,7 @@ def test_releases_racing_for_one_environment_never_bury_each_other(world: World,
         list(pool.map(attempt, (2, 3, 4, 5)))
     refused = [outcome for outcome in outcomes if " " in outcome]
     assert len(refused) == 3
-    assert all("Lost the race" in outcome or "compares with model version 1" in outcome for outcome in refused)
+    assert all("Lost the race" in outcome or "names model version 1" in outcome for outcome in refused)
     repository.fetch()
     assert len(releases(repository, "staging", "orders")) == 2
 

@@ -73,8 +73,29 @@ def test_a_version_is_never_bound_to_another_image(repository: GitopsRepository)
 
 def test_a_release_whose_evidence_compares_with_another_champion_is_stale(repository: GitopsRepository) -> None:
     commit_release(repository, "staging", release(1))
-    with pytest.raises(ReleaseError, match="compares with no champion, but staging now has model version 1"):
+    with pytest.raises(ReleaseError, match="names no champion, but staging now has model version 1"):
         commit_release(repository, "staging", release(2))
+
+
+def test_a_release_replaces_and_is_promoted_over_a_champion_that_it_could_not_be_compared_with(
+    world: World, repository: GitopsRepository
+) -> None:
+    """Other features than the champion's: no metric has the champion's figure, and the note says why."""
+    commit_release(repository, "staging", release(1))
+    promoted(world, repository)
+    ask(repository, NO_CONDITIONS.replace("compared_with_champion: false", "compared_with_champion: true"))
+    document = release(2, champion=1)
+    note = "Model version 1 does not take today's features."
+    metrics = {name: metric.model_copy(update={"champion": None}) for name, metric in document.evidence.metrics.items()}
+    evidence = document.evidence.model_copy(update={"metrics": metrics, "champion_note": note})
+    commit_release(repository, "staging", document.model_copy(update={"evidence": evidence}))
+
+    done = promoted(world, repository)
+
+    assert done.action == "landed"
+    assert note in _body(done)
+    (compared,) = [gate for gate in done.gates if gate.name == "compared_with_champion"]
+    assert compared.explanation == note
 
 
 def test_a_release_that_missed_a_gate_is_refused(repository: GitopsRepository) -> None:
