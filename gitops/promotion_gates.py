@@ -86,7 +86,7 @@ def verdicts(
     """Every gate's verdict, passed or missed."""
     path = settings_path(candidate.target.place.environment)
     results = [
-        _no_hold(snapshot, candidate.target.place),
+        no_hold(snapshot, candidate.target.place),
         _not_rolled_back(candidate, allow_rolled_back),
         _pin_agrees(snapshot, candidate),
         _evidence_passed(candidate.release),
@@ -112,7 +112,8 @@ def verdicts(
     return tuple(results)
 
 
-def _no_hold(snapshot: Snapshot, target: Place) -> GateResult:
+def no_hold(snapshot: Snapshot, target: Place) -> GateResult:
+    """Whether anything is let into that place at all. A hold that can't be read holds as well."""
     try:
         hold = held(snapshot, target)
     except ReleaseError as error:
@@ -164,8 +165,8 @@ def _evidence_has(release: Release, piece: Piece, source: str) -> GateResult:
 
 
 def _compared_with_champion(candidate: Candidate, source: str) -> GateResult:
-    """The evidence compares with one champion, that one's with another, and so on: the champion of the target must be
-    among them, or the candidate was never measured against what answers there."""
+    """The evidence names one champion, that one's another, and so on: the champion of the target must be among them, or
+    the candidate was never held against what answers there. Whether the figures could be compared, the note says."""
     name = "compared_with_champion"
     current = candidate.target.current
     if current is None or current.model_version is None:
@@ -174,7 +175,7 @@ def _compared_with_champion(candidate: Candidate, source: str) -> GateResult:
     passed = current.model_version in compared
     listed = ", ".join(str(version) for version in compared) or "none"
     explanation = (
-        ""
+        candidate.release.evidence.champion_note
         if passed
         else (f"{candidate.target.place.environment} has model version {current.model_version}; train again")
     )

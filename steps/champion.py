@@ -16,14 +16,16 @@ from bakehouse.errors import DataError
 from bakehouse.gates import GateResult, holds
 from bentos.common.identity import GRAPH_FILE
 from gitops import history
+from gitops.environment import Place
+from gitops.promotion_gates import no_hold
 from gitops.release import Release
 from gitops.repository import GitopsRepository
 from steps import registry
 
 
 class Champion(BaseModel):
-    """Whom the candidate meets. `gates` says whether a champion that git names could be fetched; where it names none,
-    nothing is missing."""
+    """Whom the candidate meets. `gates` says whether the environment lets a release in at all, and whether a champion
+    that git names could be fetched; where it names none, nothing is missing."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,17 +39,21 @@ def champion(
 ) -> tuple[
     Annotated[Champion, "champion"], Annotated[int | None, "champion_version"], Annotated[Path | None, "champion_onnx"]
 ]:
-    """The champion of `environment`, its version and its graph. A graph that can't be had is a missed gate."""
-    release = history.champion(GitopsRepository.open(), environment, model)
+    """The champion of `environment`, its version and its graph. A hold there, or a graph that can't be had, is a missed
+    gate, so that no number is used up for what can't be released."""
+    repository = GitopsRepository.open()
+    release = history.champion(repository, environment, model)
+    unheld = no_hold(repository.at(), Place(environment, model))
     if release is None:
-        return Champion(version=None, gates=(_gate(environment, True, "no champion yet"),)), None, None
+        first = _gate(environment, True, "no champion yet")
+        return Champion(version=None, gates=(unheld, first)), None, None
     try:
         graph = fetch(release, workspace.scratch("champion"))
     except DataError as error:
         unreachable = _gate(environment, False, f"version {release.model_version} can't be fetched", str(error))
-        return Champion(version=release.model_version, gates=(unreachable,)), release.model_version, None
+        return Champion(version=release.model_version, gates=(unheld, unreachable)), release.model_version, None
     reached = _gate(environment, True, f"version {release.model_version} fetched")
-    return Champion(version=release.model_version, gates=(reached,)), release.model_version, graph
+    return Champion(version=release.model_version, gates=(unheld, reached)), release.model_version, graph
 
 
 def fetch(release: Release, folder: Path) -> Path:

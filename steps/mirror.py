@@ -5,18 +5,24 @@
 
 from __future__ import annotations
 
+import logging
+
+from bakehouse.errors import DataError
 from gitops.environment import Place, environments, places
 from gitops.history import released
 from gitops.repository import GitopsRepository
 from steps import registry
 
+logger = logging.getLogger(__name__)
+
 
 def mirror(repository: GitopsRepository | None = None) -> dict[Place, int]:
-    """Set every alias, and bring back versions that git knows and the registry has lost. Returns the champions."""
+    """Set every alias, and bring back versions that git knows and the registry has lost. Returns the champions that
+    have their alias. One whose version the registry can't hold any more is logged, and the others go on."""
     repository = repository or GitopsRepository.open()
     repository.fetch()
     snapshot = repository.at()
-    champions = {}
+    champions: dict[Place, int] = {}
     for place in places(snapshot):
         release = released(snapshot, place)
         if release is not None:
@@ -24,7 +30,12 @@ def mirror(repository: GitopsRepository | None = None) -> dict[Place, int]:
     for model in sorted({place.model for place in champions}):
         registry.restore(repository, model)
         for environment in environments(snapshot):
-            registry.alias(model, environment, champions.get(Place(environment, model)))
+            place = Place(environment, model)
+            try:
+                registry.alias(model, environment, champions.get(place))
+            except DataError as error:
+                logger.warning("%s", error)
+                del champions[place]
     return champions
 
 

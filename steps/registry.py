@@ -4,6 +4,7 @@ released; this only holds the files, and can be filled again from git and the im
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping
 from importlib import metadata
@@ -27,18 +28,32 @@ if TYPE_CHECKING:
 
 FOLDER = "model"
 REQUIREMENTS = ("onnxruntime", "numpy")
+USED_UP = "numbers_used_up_to"
+MEANT_FOR = "meant_for_version"
+
+logger = logging.getLogger(__name__)
+
+_LOST = (
+    "the registry can't hold %s version %d again: the number was used up there and its version deleted."
+    " Git and the image store have the release"
+)
 
 
 def add(model: str, run: str, onnx: Path, example: Mapping[str, NDArray[Any]] | None, tags: Mapping[str, str]) -> int:
     """Log the graph to the MLflow run as a model with its signature, and register it. Returns the new version."""
     client = tracking.client()
     _make_sure_of(client, model)
+    source = log(client, run, onnx, example)
+    return int(client.create_model_version(model, source=source, run_id=run, tags=dict(tags)).version)
+
+
+def log(client: MlflowClient, run: str, onnx: Path, example: Mapping[str, NDArray[Any]] | None) -> str:
+    """Log the graph to the MLflow run as a model with its signature. Returns the address to register it by."""
     scratch = workspace.scratch("registry")
     _save(onnx, example, scratch / FOLDER)
     client.log_artifacts(run, str(scratch / FOLDER), FOLDER)
     shutil.rmtree(scratch)
-    source = f"{client.get_run(run).info.artifact_uri}/{FOLDER}"
-    return int(client.create_model_version(model, source=source, run_id=run, tags=dict(tags)).version)
+    return f"{client.get_run(run).info.artifact_uri}/{FOLDER}"
 
 
 def download(model: str, version: int, folder: Path) -> Path:
@@ -60,26 +75,33 @@ def download(model: str, version: int, folder: Path) -> Path:
 def restore(repository: GitopsRepository, model: str) -> list[int]:
     """Register again, under their own numbers, the releases that git knows and the registry has lost, and return them.
 
-    MLflow numbers from the highest version it remembers, so a number that git has no release of is used up and deleted.
-    Without this, a new database would give a number to another model than git's history does.
+    Without this, a new database would give a number to another model than git's history does. MLflow numbers on from
+    the highest version it ever gave, deleted ones too, which it shows to nobody. So a release is registered until it
+    gets its own number, and what got another one is deleted. A number that MLflow is past is lost, and is logged.
+
+    Raises `ReleaseError` where another run registers at the same time.
     """
     released = _released(repository, model)
     client = tracking.client()
     _make_sure_of(client, model)
+    _delete_misnumbered(client, model)
+    highest = _highest(client, model)
     restored = []
-    for version in range(_highest(client, model) + 1, max(released, default=0) + 1):
-        if (release := released.get(version)) is not None:
-            _register_again(client, release)
+    for version in sorted(found for found in released if found > highest):
+        if version <= _highest(client, model):
+            logger.warning(_LOST, model, version)
+        elif (release := released[version]) is None:
+            if _give_number(client, model, version, "unreadable-in-git", None, {}):
+                _use_up(client, model, version)
+        elif _register_again(client, release):
             restored.append(version)
-        else:
-            client.delete_model_version(model, client.create_model_version(model, source="not-in-git").version)
     return restored
 
 
 def alias(model: str, environment: str, version: int | None) -> None:
     """Let the alias named after an environment stand for `version`, or for none.
 
-    Raises `DataError` where the registry has no such version.
+    Raises `DataError` where the registry has no such version; the alias stands for none then, rather than for another.
     """
     from mlflow.exceptions import MlflowException
 
@@ -91,7 +113,12 @@ def alias(model: str, environment: str, version: int | None) -> None:
         try:
             client.set_registered_model_alias(model, environment, str(version))
         except MlflowException as error:
-            raise DataError(f"The registry has no {model} version {version} to call {environment}.") from error
+            if standing is not None:
+                client.delete_registered_model_alias(model, environment)
+            raise DataError(
+                f"The registry has no {model} version {version} to call {environment}.",
+                "Git and the image store have the release. The alias stands again with the next one.",
+            ) from error
 
 
 def lineage(data_version: str, code: Code, zenml_run: str, model_digest: str) -> dict[str, str]:
@@ -121,11 +148,11 @@ def _released(repository: GitopsRepository, model: str) -> dict[int, Release | N
     return found
 
 
-def _register_again(client: MlflowClient, release: Release) -> None:
-    from mlflow.entities.model_registry import ModelVersion
-
-    run = client.create_run(
-        tracking.experiment(client, release.model), run_name=f"restored {release.model} {release.model_version}"
+def _register_again(client: MlflowClient, release: Release) -> bool:
+    """Register a release under its own number, and return whether that could be had."""
+    model, version = release.model, release.model_version
+    run: str | None = client.create_run(
+        tracking.experiment(client, model), run_name=f"restored {model} {version}"
     ).info.run_id
     tags = lineage(release.data.version, release.code, release.run.zenml, release.model_digest)
     tags |= {"restored_from": "git"}
@@ -133,21 +160,53 @@ def _register_again(client: MlflowClient, release: Release) -> None:
     scratch = workspace.scratch("restore")
     try:
         unpacked = archives.unpack(archive, release.image.digest, scratch / "bento")
-        version = add(release.model, run, next(unpacked.rglob(GRAPH_FILE)), None, tags)
+        source = log(client, str(run), next(unpacked.rglob(GRAPH_FILE)), None)
     except (DataError, StopIteration):
         # The number is what must not be lost; the file is in whatever store the team keeps images in.
-        lost: ModelVersion = client.create_model_version(
-            release.model, source=release.image.reference, tags=tags | {"file": "not in this image store"}
-        )
-        version = int(lost.version)
+        client.delete_run(str(run))
+        source, run = release.image.reference, None
+        tags |= {"file": "not in this image store"}
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        client.set_terminated(run)
-    if version != release.model_version:
+    had = _give_number(client, model, version, source, run, tags)
+    if run is not None:
+        client.set_terminated(run, "FINISHED" if had else "FAILED")
+    return had
+
+
+def _give_number(
+    client: MlflowClient, model: str, version: int, source: str, run: str | None, tags: Mapping[str, str]
+) -> bool:
+    """Register until the registry gives this number or is past it, delete what got another one, and return whether the
+    number was had. Raises `ReleaseError` where another run has taken it meanwhile."""
+    number = 0
+    meant = {**tags, MEANT_FOR: str(version)}
+    while number < version:
+        number = int(client.create_model_version(model, source=source, run_id=run, tags=meant).version)
+        if number != version:
+            _use_up(client, model, number)
+    if number == version:
+        return True
+    if any(int(found.version) == version for found in client.search_model_versions(f"name = '{model}'")):
         raise ReleaseError(
-            f"The registry gave {release.model} {release.model_version} the number {version}.",
-            "Another run is filling it at the same time: try again.",
+            f"Another run registered {model} version {version} while this one was about to.",
+            "Try again when it has ended.",
         )
+    logger.warning(_LOST, model, version)
+    return False
+
+
+def _delete_misnumbered(client: MlflowClient, model: str) -> None:
+    """What a run that was killed while it restored has left under a number that is another release's, or nobody's."""
+    for found in client.search_model_versions(f"name = '{model}'"):
+        if found.tags.get(MEANT_FOR, str(found.version)) != str(found.version):
+            _use_up(client, model, int(found.version))
+
+
+def _use_up(client: MlflowClient, model: str, number: int) -> None:
+    """Delete a version, and leave a note of its number, which MLflow counts on from but does not show."""
+    client.set_registered_model_tag(model, USED_UP, str(max(number, _highest(client, model))))
+    client.delete_model_version(model, str(number))
 
 
 def _make_sure_of(client: MlflowClient, model: str) -> None:
@@ -156,7 +215,9 @@ def _make_sure_of(client: MlflowClient, model: str) -> None:
 
 
 def _highest(client: MlflowClient, model: str) -> int:
-    return max((int(found.version) for found in client.search_model_versions(f"name = '{model}'")), default=0)
+    """The highest number that is known to be used up."""
+    there = [int(found.version) for found in client.search_model_versions(f"name = '{model}'")]
+    return max([0, int(client.get_registered_model(model).tags.get(USED_UP, 0)), *there])
 
 
 def _save(onnx: Path, example: Mapping[str, NDArray[Any]] | None, folder: Path) -> None:

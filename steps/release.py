@@ -11,6 +11,7 @@ from bentos.common.room import load_room
 from gitops import promotion
 from gitops.release import Code, Data, Evidence, Image, Metric, Release, Run, now
 from gitops.repository import GitopsRepository
+from steps import tracking
 from steps.admit import Acceptance
 from steps.data_versions import DataVersion
 from steps.decide import Verdict
@@ -33,7 +34,8 @@ def release(
     code: Code,
     package: Package,
 ) -> Annotated[str, "commit"]:
-    """Commit the release to `environment`, mirror the registry's aliases, and return the commit."""
+    """Commit the release to `environment`, finish the MLflow run that `train` opened, mirror the registry's aliases,
+    and return the commit."""
     repository = GitopsRepository.open()
     run = Run(zenml=str(get_step_context().pipeline_run.id), mlflow=mlflow_run)
     document = Release(
@@ -50,7 +52,7 @@ def release(
         created_by=repository.identity(),
     )
     commit = promotion.commit_release(repository, environment, document)
-    _mirror(repository)
+    _follow(repository, mlflow_run)
     return commit
 
 
@@ -80,9 +82,10 @@ def evidence(evaluation: Evaluation, verdict: Verdict, package: Package) -> Evid
     )
 
 
-def _mirror(repository: GitopsRepository) -> None:
-    """The release stands once git has it, whatever the registry says: aliases can follow later."""
+def _follow(repository: GitopsRepository, mlflow_run: str) -> None:
+    """The release stands once git has it, whatever MLflow says: the run's status and the aliases can follow later."""
     try:
+        tracking.client().set_terminated(mlflow_run)
         mirror(repository)
     except Exception as error:  # MLflow's stores raise what their drivers do
         logger.warning("the registry's aliases are behind (%s): `python -m steps.mirror` mirrors them", error)

@@ -61,6 +61,8 @@ def train_room(
 ) -> tuple[Path, str, Leaderboard]:
     """Search, tracked. The winner is handed on as it was fitted and scored: calibrated, but not fitted again.
 
+    Its MLflow run stays open: the release finishes it, or a missed gate fails it.
+
     Raises `ConfigurationError` where there is no trial to make.
     """
     import joblib
@@ -69,7 +71,7 @@ def train_room(
     dev_items = ndjson.read(dev_set, room.contract.Masked)
     client = tracking.client()
     experiment = tracking.experiment(client, room.name)
-    with _run(client, experiment, f"training {room.name}") as parent:
+    with _run(client, experiment, f"training {room.name}", stays_open=True) as parent:
         settings = {"data_version": data_version, "seed": seed, "trials": trials}
         sizes = {"train_rows": len(train_items), "dev_rows": len(dev_items)}
         tracking.log(client, parent, params={**settings, **sizes})
@@ -77,7 +79,7 @@ def train_room(
         winner: tuple[Trial, Any] | None = None
         search = room.estimator.search(seed)
         while len(standings) < trials and (trial := search.ask()) is not None:
-            with _run(client, experiment, trial.candidate, parent) as run:
+            with _run(client, experiment, trial.candidate, parent=parent) as run:
                 tracking.log(client, run, params=trial.params)
                 fitted, standing = _try(room, trial, train_items, dev_items, seed, run)
                 tracking.log(client, run, metrics={room.estimator.METRIC: standing.score, "seconds": standing.seconds})
@@ -120,7 +122,9 @@ def _try(room: Room, trial: Trial, train: Items, dev: Items, seed: int, run: str
 
 
 @contextmanager
-def _run(client: MlflowClient, experiment: str, name: str, parent: str | None = None) -> Iterator[str]:
+def _run(
+    client: MlflowClient, experiment: str, name: str, *, parent: str | None = None, stays_open: bool = False
+) -> Iterator[str]:
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
     tags = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
@@ -130,4 +134,5 @@ def _run(client: MlflowClient, experiment: str, name: str, parent: str | None = 
     except BaseException:
         client.set_terminated(run, status="FAILED")
         raise
-    client.set_terminated(run)
+    if not stays_open:
+        client.set_terminated(run)

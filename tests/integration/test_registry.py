@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from bakehouse import archives, workspace
 from bakehouse.errors import DataError, ReleaseError
+from bakehouse.gates import misses
 from bentos.common.identity import GRAPH_FILE
+from gitops import holds
+from gitops.environment import Place
 from gitops.promotion import commit_release
 from gitops.release import Image, Release
 from gitops.repository import GitopsRepository
@@ -25,8 +29,6 @@ from tests.served import forest
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new MLflow database. Making one takes seconds, copying it none."""
-    from mlflow import MlflowClient
-
     file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{file}", registry_uri=f"sqlite:///{file}").search_registered_models()
     return file
@@ -71,6 +73,11 @@ def register(graph: Path) -> int:
     client = tracking.client()
     run = client.create_run(tracking.experiment(client, "orders")).info.run_id
     return registry.add("orders", run, graph, None, {"data_version": "a" * 32})
+
+
+def held() -> set[int]:
+    """The versions that the registry shows."""
+    return {int(found.version) for found in tracking.client().search_model_versions("name = 'orders'")}
 
 
 def test_numbers_follow_one_another_and_a_registered_graph_comes_back_to_the_byte(
@@ -174,12 +181,99 @@ def test_an_alias_for_a_version_that_is_not_there_is_an_error(world: World, grap
         registry.alias("orders", "staging", 7)
 
 
+def test_a_deleted_version_that_git_never_released_does_not_shift_the_others(
+    repository: GitopsRepository, graph: Path, tmp_path: Path
+) -> None:
+    """MLflow goes on counting from a deleted version and shows it to nobody."""
+    third = baked(3, graph, champion=1)
+    commit_release(repository, "staging", baked(1, graph))
+    commit_release(repository, "staging", third)
+    assert [register(graph), register(graph)] == [1, 2]
+    tracking.client().delete_model_version("orders", "2")
+
+    assert registry.restore(repository, "orders") == [3]
+
+    assert held() == {1, 3}
+    assert tracking.client().get_model_version("orders", "3").tags["data_version"] == third.data.version
+    (found,) = registry.download("orders", 3, tmp_path / "out").rglob(GRAPH_FILE)
+    assert archives.digest(found) == third.model_digest
+    assert register(graph) == 4
+
+
+def test_a_deleted_newest_version_is_said_to_be_lost_and_the_other_aliases_still_follow(
+    repository: GitopsRepository, graph: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its number can't be had any more. Trying again uses up no further ones."""
+    for version in (1, 2):
+        commit_release(repository, "staging", baked(version, graph, champion=version - 1 or None))
+        assert register(graph) == version
+    commit_release(repository, "production", baked(1, graph))
+    tracking.client().set_registered_model_alias("orders", "staging", "1")
+    tracking.client().delete_model_version("orders", "2")
+
+    for _ in range(2):
+        assert mirror.mirror(repository) == {Place("production", "orders"): 1}
+
+    assert "can't hold orders version 2 again" in caplog.text
+    assert "no orders version 2 to call staging" in caplog.text
+    aliases = tracking.client().get_registered_model("orders").aliases
+    assert {name: int(version) for name, version in aliases.items()} == {"production": 1}
+    assert held() == {1}
+    assert register(graph) == 4
+    commit_release(repository, "staging", baked(4, graph, champion=2))
+    assert mirror.mirror(repository)[Place("staging", "orders")] == 4
+
+
+@pytest.mark.parametrize("left", ["filler", "candidate"])
+def test_a_run_killed_while_it_restores_leaves_nothing_that_the_next_one_trips_over(
+    left: str, repository: GitopsRepository, graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed right before, or right after, it deletes what had got the number 2, which git has no release of."""
+    commit_release(repository, "staging", baked(1, graph))
+    commit_release(repository, "staging", baked(3, graph, champion=1))
+    delete = registry._use_up
+
+    def killed(client: MlflowClient, model: str, number: int) -> None:
+        if left == "candidate":
+            delete(client, model, number)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_use_up", killed)
+        with pytest.raises(KeyboardInterrupt):
+            registry.restore(repository, "orders")
+
+    assert registry.restore(repository, "orders") == [3]
+    assert held() == {1, 3}
+    assert register(graph) == 4
+
+
 def test_two_runs_that_fill_the_registry_at_once_do_not_mix_up_numbers(
     repository: GitopsRepository, graph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another run registers between our reading the highest number and our registering."""
     commit_release(repository, "staging", baked(1, graph))
     register(graph)
-    monkeypatch.setattr(registry, "_highest", lambda client, model: 0)
-    with pytest.raises(ReleaseError, match="gave orders 1 the number 2"):
-        registry.restore(repository, "orders")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_highest", lambda client, model: 0)
+        with pytest.raises(ReleaseError, match="Another run registered orders version 1"):
+            registry.restore(repository, "orders")
+    assert held() == {1}
+    assert registry.restore(repository, "orders") == []
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_a_held_environment_is_a_missed_gate_before_anything_is_trained(
+    released: bool, repository: GitopsRepository, graph: Path
+) -> None:
+    if released:
+        commit_release(repository, "staging", baked(1, graph))
+    place = Place("staging", "orders")
+    holds.hold(repository, place, "stocktaking")
+    met, version, _ = champions.champion.entrypoint("orders", "staging")
+    (miss,) = misses(met.gates)
+    assert (miss.name, miss.source) == ("no_hold", place.hold)
+    assert "stocktaking" in miss.explanation and "--env staging --lift" in miss.explanation
+    assert version == (1 if released else None)
+    holds.lift(repository, place)
+    assert misses(champions.champion.entrypoint("orders", "staging")[0].gates) == ()
