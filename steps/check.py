@@ -13,6 +13,7 @@ from zenml import step
 from bakehouse import workspace
 from bakehouse.gates import GateResult, holds
 from bentos.common.room import Room, load_room
+from steps.data_docs import data_docs
 
 SHOWN = 3
 
@@ -60,7 +61,7 @@ def check_room(room: Room, masked: Path, folder: Path) -> tuple[Expectations, Pa
     )
     as_json, as_html = folder / "expectations.json", folder / "expectations.html"
     as_json.write_text(json.dumps(result.to_json_dict(), indent=2, sort_keys=True) + "\n")
-    as_html.write_text(_page(as_json))
+    as_html.write_text(data_docs(as_json))
     gates = tuple(_gate(room, one) for one in result.results) or (_nothing_expected(room),)
     met = sum(bool(one.success) for one in result.results)
     return Expectations(evaluated=len(result.results), met=met, gates=gates), as_json, as_html
@@ -101,13 +102,3 @@ def _short(value: Any) -> str:
 
 def _nothing_expected(room: Room) -> GateResult:
     return holds("data", False, "no expectation", "at least one", f"bentos/{room.name}/checks.py")
-
-
-def _page(result: Path) -> str:
-    """Great Expectations' own page of data docs. It reads the result as JSON tells it: numpy's numbers defeat it."""
-    from great_expectations.core.expectation_validation_result import expectationSuiteValidationResultSchema
-    from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
-
-    as_told = expectationSuiteValidationResultSchema.load(json.loads(result.read_text()))
-    return str(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(as_told)))

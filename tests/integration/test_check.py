@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,21 @@ def test_the_shipped_orders_meet_every_expectation_and_both_reports_say_so(maske
     assert all(gate.passed for gate in expectations.gates)
     assert json.loads(result.read_text())["success"] is True
     assert "expect" in page.read_text()
+    assert page.read_text().count(">met</strong>") == expectations.evaluated
     assert "Traceback" not in page.read_text()
+
+
+def test_the_page_asks_no_other_host_runs_no_script_and_says_each_status_in_a_word(
+    masked: Path, tmp_path: Path
+) -> None:
+    def into_euros(order: dict[str, Any]) -> None:
+        order["currency"] = "EUR"
+
+    expectations, _, page = check_room(load_room("orders"), change(masked, into_euros), tmp_path)
+    text = page.read_text()
+    assert not re.findall(r"""(?:src|href|action)\s*=\s*(?!["']?#)\S+|url\(|@import|<script|<i\b""", text)
+    assert text.count(">met</strong>") == expectations.met
+    assert text.count(">missed</strong>") == 1
 
 
 def test_an_expectation_that_is_not_met_is_a_missed_gate_with_figure_threshold_and_reason(
