@@ -58,20 +58,22 @@ def test_only_a_room_knows_its_model_by_name(checkout: Path) -> None:
     assert not named
 
 
-def test_no_code_branches_on_an_environments_name(checkout: Path) -> None:
-    """What differs between environments is data in their folders."""
-    environments = {path.parent.name for path in (checkout / "environments").glob("*/settings")} | {
-        path.name for path in (checkout / "environments").iterdir() if (path / "stack.yaml").is_file()
-    }
+def test_no_code_knows_an_environment_by_name(checkout: Path) -> None:
+    """What differs between environments is data in their folders; prose may name one."""
+    environments = {path.parent.name for path in (checkout / "environments").glob("*/settings")}
     assert {"staging", "production"} <= environments
-    branches = []
+    named = []
     for path, tree in modules(checkout, *PACKAGES):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Compare | ast.MatchValue):
-                compared = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
-                if compared & environments:
-                    branches.append(f"{path}:{node.lineno}")
-    assert not branches
+        prose = docstrings(tree)
+        named += [
+            f"{path}:{node.lineno}: {node.value[:80]}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node not in prose
+            and environments & set(re.split(r"\W+", node.value))
+        ]
+    assert not named
 
 
 def decorator_names(function: ast.FunctionDef) -> set[str]:
@@ -98,12 +100,16 @@ WIRING = (
 
 
 def test_a_pipeline_computes_nothing(checkout: Path) -> None:
-    """A pipeline file holds imports and functions that pass one step's outputs to the next: no loop, no condition."""
+    """A pipeline file holds imports and functions that call steps and pass one's outputs to the next: no loop, no
+    condition."""
     found = 0
     for path, tree in modules(checkout, "pipelines"):
         if Path(path).stem in {"__init__", "strict"}:
             continue
+        steps: set[str] = set()
         for statement in tree.body:
+            if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("steps."):
+                steps |= {alias.asname or alias.name for alias in statement.names}
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 continue
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
@@ -114,6 +120,10 @@ def test_a_pipeline_computes_nothing(checkout: Path) -> None:
                 assert isinstance(node, WIRING), (
                     f"{path}:{getattr(node, 'lineno', '?')} computes ({type(node).__name__})"
                 )
+                if isinstance(node, ast.Call):
+                    assert isinstance(node.func, ast.Name) and node.func.id in steps, (
+                        f"{path}:{node.lineno} calls what is no step"
+                    )
             found += 1
     assert found > 0
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import typer.main
@@ -28,7 +30,7 @@ def typed_commands(page: Path) -> list[list[str]]:
     text = page.read_text()
     blocks = re.findall(r"^ *```(?:bash|console|sh)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
-    lines += re.findall(r"`((?:make|bakehouse|\./run\.sh|zenml pipeline) [^`\n]+)`", text)
+    lines += re.findall(r"`((?:make|bakehouse|\./run\.sh|zenml pipeline|python -m) [^`\n]+)`", text)
     return [words for line in lines if (words := shlex.split(line.strip().removeprefix("$ "), comments=True))]
 
 
@@ -105,8 +107,10 @@ def test_what_the_workflows_run_exists(checkout: Path) -> None:
     wrong = []
     for name in workflow_files():
         text = (checkout / ".github/workflows" / name).read_text()
-        for line in re.findall(r"^ *(?:- run: )?((?:make|bakehouse|\./run\.sh|zenml) .+)$", text, re.MULTILINE):
-            reason = _fault(shlex.split(re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", line)), checkout, commands)
+        for line in re.findall(
+            r"^ *(?:- run: )?((?:make|bakehouse|\./run\.sh|zenml|python -m) .+)$", text, re.MULTILINE
+        ):
+            reason = _fault(shlex.split(re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", line.rstrip("\\"))), checkout, commands)
             if reason:
                 wrong.append(f"{name}: {line}: {reason}")
     assert not wrong
@@ -137,10 +141,23 @@ def _fault(words: list[str], checkout: Path, commands: dict[str, Any]) -> str:
         known = {option for parameter in commands[name].params for option in parameter.opts} | {"--help"}
         unknown = {word.split("=")[0] for word in arguments if word.startswith("--")} - known
         return f"no such option: {unknown}" if unknown else ""
+    if words[:2] == ["python", "-m"] and len(words) > 2:
+        name = words[2].replace(".", "/")
+        found = any((checkout / file).is_file() for file in (f"{name}.py", f"{name}/__main__.py"))
+        return "" if found or importlib.util.find_spec(words[2].split(".")[0]) else "no such module"
+    if program == "curl":
+        address = next(word for word in words if "://" in word)
+        return "" if urlsplit(address).port in ports(checkout) else "nothing listens there"
     if words[:3] == ["zenml", "pipeline", "run"] and len(words) > 3:
         module = checkout / (words[3].rpartition(".")[0].replace(".", "/") + ".py")
         return "" if module.is_file() else "no such pipeline"
     return ""
+
+
+def ports(checkout: Path) -> set[int]:
+    """What `bakehouse deliver` listens on."""
+    delivery = yaml.safe_load((checkout / "environments/local/delivery.yaml").read_text())
+    return {environment["port"] for environment in delivery["environments"].values()}
 
 
 def workflow_files() -> list[str]:
