@@ -8,8 +8,8 @@ help: ## List the targets.
 setup: ## Make or update .venv from requirements.lock, hashes checked.
 	@./run.sh setup
 
-demo: ## Take real orders the whole way: train, release, promote, answer, roll back.
-	@./run.sh demo
+demo: ## Take real orders the whole way: train, release, promote, answer, roll back; MODEL=name takes another model.
+	@./run.sh demo $(MODEL)
 
 up: ## Start the MLflow UI and the staging and production services; Ctrl-C stops them.
 	@./run.sh up
