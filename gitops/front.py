@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import logging
 from collections.abc import AsyncIterable, Callable, Mapping
 from typing import Any
 
@@ -41,6 +42,10 @@ _KEEP_ALIVE_SECONDS = 2
 # How long a body that the service refused is still taken in, so that its client gets to read the refusal.
 _LINGERING_SECONDS = 2
 _CLOSING_SECONDS = 10
+# What went wrong is in the log: it names addresses that are nobody's business outside.
+_ASK_STATUS = "`bakehouse status` says how it is."
+
+logger = logging.getLogger("bakehouse.delivery")
 
 
 class Upstream:
@@ -140,7 +145,7 @@ class Front:
             try:
                 async with upstream.session.request(
                     request.method,
-                    _path(request, model),
+                    _address(request, upstream.port),
                     headers=self._request_headers(request, model),
                     data=await _body(request),
                     allow_redirects=False,
@@ -157,11 +162,13 @@ class Front:
             except TimeoutError as error:
                 if response is not None:  # half an answer is out: all that is left is to break it off
                     raise
-                return _problem(504, f"{model} did not answer in time.", str(error))
+                logger.warning("%s/%s: a request was not answered in time: %s", self.environment, model, error)
+                return _problem(504, f"{model} did not answer in time.", _ASK_STATUS)
             except (aiohttp.ClientError, ConnectionError) as error:
                 if response is not None:
                     raise
-                return _problem(502, f"{model} broke off before it answered.", str(error))
+                logger.warning("%s/%s: a request was broken off: %s", self.environment, model, error)
+                return _problem(502, f"{model} broke off before it answered.", _ASK_STATUS)
 
     def _request_headers(self, request: web.Request, model: str) -> CIMultiDict[str]:
         headers = _end_to_end(request.headers)
@@ -191,10 +198,12 @@ class Front:
         return web.json_response({"environment": self.environment, "models": models})
 
 
-def _path(request: web.Request, model: str) -> URL:
-    # The path as it was sent, escapes and all, without the model in front.
-    rest = request.rel_url.raw_path_qs.removeprefix(f"/{model}")
-    return URL(rest if rest.startswith("/") else f"/{rest}", encoded=True)
+def _address(request: web.Request, port: int) -> URL:
+    # The path as it was sent, escapes and all, without the model in front. The host is named here and joined to
+    # nothing: what is left of `/orders//elsewhere/x` would name another one.
+    _, _, rest = request.rel_url.raw_path.removeprefix("/").partition("/")
+    query = request.rel_url.raw_query_string
+    return URL(f"http://127.0.0.1:{port}/{rest}{'?' if query else ''}{query}", encoded=True)
 
 
 async def _body(request: web.Request) -> bytes | AsyncIterable[bytes] | None:

@@ -199,25 +199,20 @@ def _require_predictable(scope: Scope, content_type: bytes, length: bytes) -> No
 
 
 async def _body(receive: Receive) -> bytes:
-    message = await receive()
-    if not message.get("more_body"):
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        return bytes(message["body"])
-    parts = bytearray(message["body"])
+    parts = bytearray()
+    more = True
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            while message.get("more_body"):
-                if len(parts) > MOST_BYTES:
-                    raise _too_large()
+            while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Disconnected
                 parts += message["body"]
+                more = message.get("more_body", False)
+                if len(parts) > MOST_BYTES:
+                    raise _too_large()
     except TimeoutError:
         raise refused(408, "body", f"It was not complete after {BODY_SECONDS:g} seconds") from None
-    if len(parts) > MOST_BYTES:
-        raise _too_large()
     return bytes(parts)
 
 

@@ -120,6 +120,46 @@ def test_method_path_query_headers_and_body_arrive_as_sent_without_the_model_in_
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    "sent", ["//{other}/x", "//me@{other}/x?y=1", "///{other}/x", "/\\{other}/x", "/http://{other}/x"]
+)
+def test_no_path_leads_to_another_host_than_the_models_own(sent: str) -> None:
+    async def scenario(house: House) -> None:
+        reached = asyncio.Event()
+
+        async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            reached.set()
+            writer.close()
+
+        server = await asyncio.start_server(elsewhere, "127.0.0.1", 0)
+        async with server:
+            other = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            path = sent.format(other=other)
+            answer = await raw(house.front.port, f"/orders{path}")
+            assert answer.startswith("HTTP/1.1 200")
+            assert json.loads(answer.partition("\r\n\r\n")[2])["path"] == path
+            assert not reached.is_set()
+
+    run(scenario)
+
+
+def test_a_model_whose_name_comes_in_escapes_is_taken_off_the_path_too() -> None:
+    async def scenario(house: House) -> None:
+        answer = await raw(house.front.port, "/%6Frders/x?y=1")
+        assert json.loads(answer.partition("\r\n\r\n")[2])["path"] == "/x?y=1"
+
+    run(scenario)
+
+
+async def raw(port: int, path: str) -> str:
+    """The answer to a path that no client would leave as it is."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: front\r\nConnection: close\r\n\r\n".encode())
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer.decode()
+
+
 def test_headers_of_one_connection_are_not_passed_on_in_either_direction() -> None:
     async def scenario(house: House) -> None:
         headers = {"Connection": "keep-alive, X-Hop", "X-Hop": "1", "TE": "trailers", "Keep-Alive": "timeout=9"}
@@ -201,6 +241,7 @@ def test_a_service_that_breaks_off_or_is_gone_is_a_502_that_says_so() -> None:
         house.front.switch("orders", gone)
         async with house.client.get("/orders/") as response:
             assert response.status == 502
+            assert str(gone.port) not in await response.text(), "where the service listens is nobody's business"
         await gone.close()
 
     run(scenario)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -352,6 +353,26 @@ def test_what_is_not_http_does_not_harm_it(served: Served, client: httpx.Client)
             connection.shutdown(socket.SHUT_WR)
             assert not connection.recv(1_000).startswith(b"HTTP/1.1 5")
     assert post(client, example()).status_code == 200
+
+
+def test_a_client_whose_body_does_not_come_is_told_so(served: Served, client: httpx.Client) -> None:
+    """Nothing of it, or half of it: both at once, since each takes the service's ten seconds."""
+    head = b"POST /predict HTTP/1.1\r\nHost: orders\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    address = urlsplit(served.url)
+    began = time.monotonic()
+    with ExitStack() as opened:
+        connections = [
+            opened.enter_context(socket.create_connection((address.hostname, address.port), timeout=30))
+            for _ in range(2)
+        ]
+        for connection, sent in zip(connections, (b"", b'{"order_id":'), strict=True):
+            connection.sendall(head + sent)
+        assert post(client, example()).status_code == 200
+        answers = [connection.recv(10_000) for connection in connections]
+    assert 9 < time.monotonic() - began < 20
+    for answer in answers:
+        assert answer.startswith(b"HTTP/1.1 408"), answer
+        assert b"It was not complete after 10 seconds" in answer
 
 
 # Metrics

@@ -102,9 +102,10 @@ def test_a_defect_of_ours_is_500_and_neither_answer_nor_log_repeats_what_was_ask
     assert record.exc_info is None
 
 
-def test_a_client_that_stalls_in_its_body_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("before", [[], [part(b"{", more=True)]], ids=["before its body", "halfway"])
+def test_a_client_that_stalls_is_told_so(before: list[Message], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "BODY_SECONDS", 0.05)
-    sent, metrics = ask(answering, [part(b"{", more=True)], then_silent=True)
+    sent, metrics = ask(answering, before, then_silent=True)
     assert sent[0]["status"] == 408
     assert metrics.statuses == [408]
 
