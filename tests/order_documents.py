@@ -26,7 +26,8 @@ def line(document: Any) -> bytes:
 
 LINES = st.fixed_dictionaries(
     {
-        "stock_code": st.from_regex(r"[0-9A-Z][0-9A-Z]{0,9}", fullmatch=True),
+        "stock_code": st.from_regex(r"[0-9]{5}[A-Za-z]{0,2}", fullmatch=True)
+        | st.sampled_from(["POST", "BANK CHARGES"]),
         "description": st.none() | NAMES,
         "quantity": st.integers(-1_000_000, 1_000_000).filter(bool),
         "unit_price": st.floats(0, 1_000_000) | st.integers(0, 1_000_000),
@@ -41,13 +42,19 @@ CUSTOMERS = st.fixed_dictionaries(
         "phone": st.from_regex(r"\+44 7700 900[0-9]{3}", fullmatch=True),
         "address": st.none()
         | st.fixed_dictionaries(
-            {}, optional={"street": NAMES, "city": NAMES, "postal_code": NAMES, "country": st.just("Germany")}
+            {},
+            optional={
+                "street": NAMES,
+                "city": NAMES,
+                "postal_code": st.from_regex(r"[A-Z]{1,2}[0-9]{1,2} [0-9][A-Z]{2}|[0-9]{4,6}", fullmatch=True),
+                "country": st.just("Germany"),
+            },
         ),
     },
 )
 ORDERS = st.fixed_dictionaries(
     {
-        "order_id": st.from_regex(r"[AC]?[0-9]{6,12}", fullmatch=True),
+        "order_id": st.from_regex(r"[AC]?[0-9]{6,7}", fullmatch=True),
         "time": st.datetimes(
             min_value=datetime(2000, 1, 2),  # noqa: DTZ001  the strategy adds the zone
             max_value=datetime(2020, 1, 1),  # noqa: DTZ001

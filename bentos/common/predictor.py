@@ -137,6 +137,8 @@ def _problem(detail: ErrorDetails) -> dict[str, str]:
         location[-1] = "(unknown name)"
     problem = {"field": ".".join(str(part) for part in location) or WHOLE_DOCUMENT, "reason": detail["msg"]}
     context = detail.get("ctx", {})
+    if "expected" in context:
+        problem["reason"] = "Input is none of the allowed values"
     allowed = [text.format(context[key]) for key, text in _ALLOWED.items() if key in context]
     if allowed:
         problem["allowed"] = " and ".join(allowed)

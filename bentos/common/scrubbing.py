@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 TOKEN_DIGITS = 32
 """Half of SHA-256's: the shortest truncation of an HMAC that RFC 2104 recommends."""
+FEWEST_LATER_DIGITS = 9
 
 
 def tokens(key: bytes, label: str) -> Callable[[str], str]:
@@ -49,8 +50,9 @@ def scrub(text: str) -> str:
     """`text` with `[email]`, `[card]` and `[phone]` in the place of e-mail addresses, card and phone numbers.
 
     A card number is 13 to 19 digits, in groups or not, that pass the Luhn check (ISO/IEC 7812-1). A phone number is 7
-    digits or more that open with `+`, `(` or 0, nine or more in one run, or three, three and four (North America).
-    Stock codes, sizes, years and prices stay.
+    digits or more that open with `+`, `(` or 0, nine or more in one run, ten or eleven in three groups of three or
+    four, or nine or more from a group on that opens with 0. Between groups stand spaces, dots, hyphens, parentheses,
+    slashes or underscores. Stock codes, sizes, dates and prices stay.
     """
     if not is_suspicious(text):
         return text
@@ -88,9 +90,14 @@ _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 _BRITISH_POSTAL_CODE = re.compile(r"([A-Z]{1,2}[0-9][A-Z0-9]?)\s*[0-9][A-Z]{2}")
 
 _EMAIL = re.compile(r"[^\s@,;:<>()\[\]\"]+@[^\s@,;:<>()\[\]\"]+")
-_SEPARATORS = b" \t\n\r\x0b\x0c.()-"
-_NUMBER = re.compile(r"[+(]{0,2}\d(?:[\s.()\u2010-\u2015-]{0,3}\d){6,}")
-_NORTH_AMERICAN = re.compile(r"\d{3}\D{1,2}\d{3}\D\d{4}")
+_SEPARATORS = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f.()/_-"
+_GAP = r"[\s.()/_\u2010-\u2015-]{0,3}"
+_DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:19|20)\d\d"
+_DATE = rf"(?:{_DAY}[/.-]{_MONTH}[/.-]{_YEAR}|{_YEAR}[/.-]{_MONTH}[/.-]{_DAY})(?![/._-]?\d)"
+_NUMBER = re.compile(rf"(?P<date>{_DATE})|[+(]{{0,2}}\d(?:{_GAP}\d){{6,}}")
+_THREE_GROUPS = re.compile(r"\d{3,4}\D{1,2}\d{3,4}\D{1,2}\d{3,4}")
+_BRITISH_MOBILE = re.compile(r"7\d{3}\D\d{6}")
+_LATER_GROUP = re.compile(rf"(?<!\d)0\d{{2,}}(?:{_GAP}\d)*")
 _LONG_RUN = re.compile(r"\d{9}")
 _GROUP = re.compile(r"\d+")
 
@@ -100,12 +107,23 @@ _SEVEN_DIGITS = b"0000000"
 
 def _scrub_number(match: re.Match[str]) -> str:
     text = match.group()
+    if match["date"]:
+        return text
     card = _card(text)
     if card:
         start, end = card
         return _NUMBER.sub(_scrub_number, text[:start]) + "[card]" + _NUMBER.sub(_scrub_number, text[end:])
     opened = text[0] in "+(" or _digits(text[0]) == "0"
-    return "[phone]" if opened or _LONG_RUN.search(text) or _NORTH_AMERICAN.fullmatch(text) else text
+    if opened or _LONG_RUN.search(text) or _is_grouped_phone(text):
+        return "[phone]"
+    later = _LATER_GROUP.search(text)
+    return text[: later.start()] + "[phone]" if later and len(_digits(later.group())) >= FEWEST_LATER_DIGITS else text
+
+
+def _is_grouped_phone(text: str) -> bool:
+    if _BRITISH_MOBILE.fullmatch(text):
+        return True
+    return _THREE_GROUPS.fullmatch(text) is not None and len(_digits(text)) in (10, 11)
 
 
 def _card(text: str) -> tuple[int, int] | None:

@@ -191,7 +191,7 @@ def spoilt() -> list[bytes]:
     address = {"street": PERSONAL[4], "city": PERSONAL[3], "postal_code": "SW1A 1AA"}
     customer = {"id": "17850", "name": PERSONAL[3], "email": PERSONAL[0], "phone": PERSONAL[1], "address": address}
     good = order(customer=customer, note=" ".join(PERSONAL[:3]))
-    sold = {"stock_code": "1", "description": "FOR " + PERSONAL[0], "quantity": 1, "unit_price": 1}
+    sold = {"stock_code": "22139", "description": "FOR " + PERSONAL[0], "quantity": 1, "unit_price": 1}
     return [
         line({**good, "lines": [sold]}),
         line({**good, "lines": [sold]}),

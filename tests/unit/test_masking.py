@@ -37,8 +37,8 @@ def test_names_and_addresses_go_contacts_become_tokens_and_the_area_stays() -> N
 
 def test_free_text_is_scrubbed_wherever_it_stands() -> None:
     lines = [
-        {"stock_code": "1", "description": "FOR ada@example.com", "quantity": 1, "unit_price": 1.0},
-        {"stock_code": "2", "description": "PLATE 20cm", "quantity": 1, "unit_price": 1.0},
+        {"stock_code": "22139", "description": "FOR ada@example.com", "quantity": 1, "unit_price": 1.0},
+        {"stock_code": "22140", "description": "PLATE 20cm", "quantity": 1, "unit_price": 1.0},
     ]
     document = masked(order(note="Ring +44 7700 900123", lines=lines))
     assert document["note"] == "Ring [phone]"
@@ -49,7 +49,7 @@ def test_a_text_that_was_clean_once_is_scrubbed_when_it_comes_back_dirty() -> No
     mask = masker(Record, KEY)
     clean, dirty = "PLATE", "PLATE ada@example.com"
     for description, expected in ((clean, clean), (dirty, "PLATE [email]"), (clean, clean), (dirty, "PLATE [email]")):
-        lines = [{"stock_code": "1", "description": description, "quantity": 1, "unit_price": 1.0}]
+        lines = [{"stock_code": "22139", "description": description, "quantity": 1, "unit_price": 1.0}]
         record = Record.model_validate_json(line(order(lines=lines)))
         assert mask(record)["lines"][0]["description"] == expected
 
