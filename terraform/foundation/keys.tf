@@ -7,6 +7,7 @@ module "key" {
   description = each.value.description
   account_id  = var.context.account_id
   services    = each.value.services
+  disk_region = each.key == "cluster" ? var.context.region : null
 }
 
 locals {

@@ -218,7 +218,7 @@ def _open_to_all(document: Document, statement: Statement) -> str | None:
     everybody = {("*", "*"), ("AWS", "*")} & set(statement.principals)
     if not statement.allows or not everybody or document.resource.type not in _RESOURCE:
         return None
-    bound = ("aws:PrincipalAccount", "aws:SourceAccount", "aws:PrincipalArn", "aws:SourceArn")
+    bound = ("kms:CallerAccount", "aws:PrincipalAccount", "aws:SourceAccount", "aws:PrincipalArn", "aws:SourceArn")
     if any(statement.condition_values(key, "StringEquals", "ArnEquals", "ArnLike") for key in bound):
         return None
     return "it allows everybody of every account"

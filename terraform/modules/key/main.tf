@@ -72,6 +72,41 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
+  # Autoscaling starts the nodes by a role of its own, which no policy of ours can grant the key: so whoever in the
+  # account may have a disk attached may use the key for it, through EC2 and not otherwise.
+  dynamic "statement" {
+    for_each = var.disk_region == null ? [] : [var.disk_region]
+    content {
+      sid = "DisksThroughEc2"
+      actions = [
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+      ]
+      resources = ["*"]
+
+      principals {
+        type        = "AWS"
+        identifiers = ["*"]
+      }
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:CallerAccount"
+        values   = [var.account_id]
+      }
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["ec2.${statement.value}.amazonaws.com"]
+      }
+    }
+  }
+
   dynamic "statement" {
     for_each = var.services
     content {

@@ -51,3 +51,14 @@ variable "services" {
     error_message = "Each service must be bound by a condition with at least one value."
   }
 }
+
+variable "disk_region" {
+  description = "Region in which EC2 uses the key for disks; null for a key of no disk."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.disk_region == null ? true : can(regex("^[a-z]{2}-[a-z]+-[0-9]$", var.disk_region))
+    error_message = "disk_region must look like eu-central-1, or be null."
+  }
+}
