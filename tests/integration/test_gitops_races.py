@@ -214,11 +214,14 @@ def test_an_interrupt_ends_a_command_at_once(world: World, repository: GitopsRep
     hook.parent.mkdir(exist_ok=True)
     repository.fetch()
     commit_release(repository, "staging", release(1))
-    hook.write_text("#!/bin/sh\nsleep 30\n")
+    reached = world.bare / "hook-reached"
+    hook.write_text(f"#!/bin/sh\ntouch '{reached}'\nsleep 30\n")
     hook.chmod(0o755)
     head = repository.fetch()
     process = bakehouse(checkout, "promote", "orders", "--to", "production")
-    time.sleep(2.5)
+    while not reached.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
     _, complaint = process.communicate(timeout=20)
