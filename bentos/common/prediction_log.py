@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -141,7 +142,10 @@ class PredictionLog:
         name = f"{self._model}-{self._model_version}-{time.time_ns()}-{os.getpid()}.ndjson"
         self._file = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._written = 0
-        files = sorted(self._folder.glob(f"{self._model}-*.ndjson"), key=lambda path: path.stat().st_mtime_ns)
+        # Matched whole: `orders-*` would take in the files of a model `orders-eu`.
+        ours = re.compile(rf"{re.escape(self._model)}-\d+-\d+-\d+\.ndjson")
+        files = [path for path in self._folder.iterdir() if ours.fullmatch(path.name)]
+        files.sort(key=lambda path: path.stat().st_mtime_ns)
         for old in files[: -self._keep_files]:
             old.unlink(missing_ok=True)
         return self._file

@@ -234,6 +234,10 @@ def test_a_dirty_working_tree_is_never_touched(
     before = (world.git("status", "--porcelain", at=clone), world.git("rev-parse", "HEAD", at=clone))
     files = {path: path.read_bytes() for path in clone.rglob("*") if path.is_file()}
     bakehouse("promote", "orders", "--to", "production", at=clone)
+    repository.fetch()
+    commit_release(repository, "staging", release(2, champion=1))
+    bakehouse("promote", "orders", "--to", "production", at=clone)
+    bakehouse("rollback", "orders", "--env", "production", at=clone)
     bakehouse("hold", "orders", "--env", "staging", "--reason", "stocktaking", at=clone)
     assert (world.git("status", "--porcelain", at=clone), world.git("rev-parse", "HEAD", at=clone)) == before
     assert {path: path.read_bytes() for path in clone.rglob("*") if path.is_file()} == files

@@ -170,6 +170,16 @@ def test_a_new_file_begins_when_one_is_full_and_the_oldest_go(
     assert lines(tmp_path / "log")[-1]["request"]["number"] == number
 
 
+def test_files_of_a_model_whose_name_begins_alike_stay(start: Callable[..., PredictionLog], tmp_path: Path) -> None:
+    others = [tmp_path / "log" / f"{model}-3-{number}-1.ndjson" for model in ("sums-eu", "sums-2") for number in (1, 2)]
+    for other in others:
+        other.touch()
+    log = start(keep_files=1)
+    record(log, 1)
+    log.close()
+    assert all(other.exists() for other in others)
+
+
 def test_only_the_owner_can_read_it(start: Callable[..., PredictionLog], tmp_path: Path) -> None:
     log = start()
     record(log, 1)
