@@ -6,7 +6,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 state="${BAKEHOUSE_STATE:-$root/.bakehouse}"
 venv="$root/.venv"
 lock="$root/requirements.lock"
-covered_at_least=75 # percent
 
 main() {
   local verb=${1:-help}
@@ -95,8 +94,6 @@ verb_test() { # Run everything that must hold: lint, types, contracts, then unit
 verb_pytest() { # Run the tests alone, coverage measured; arguments go to pytest.
   verb_setup
   say "pytest"
-  # A part of the tests can't reach what the whole must.
-  [ $# -gt 0 ] || set -- --cov-fail-under="$covered_at_least"
   in_venv pytest --cov --cov-report=term --cov-report="xml:$state/coverage/coverage.xml" "$@"
 }
 
