@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime
@@ -25,9 +25,9 @@ from pydantic_core import to_json
 import bentos
 from bakehouse.errors import DataError
 from bentos.common.judging import DOCUMENT, Contract, Judge, Refusal, Verdicts, refused
-from bentos.common.raw_lines import pieces, read
+from bentos.common.raw_lines import Line, pieces, read
 
-__all__ = ["AcceptanceReport", "Contract", "Reason", "admit", "admit_file"]
+__all__ = ["AcceptanceReport", "Contract", "Reason", "admit", "admit_files"]
 
 BATCH_BYTES = 1 << 18
 PIECE_BYTES = 4 << 20
@@ -75,28 +75,27 @@ def admit(
     is no JSON and so can't be masked, it is not copied, and `digest` is its keyed HMAC-SHA256. `now` is what "in the
     future" is relative to.
     """
-    judge = Judge(contract, key, now)
-    ledger = _Ledger(accepted, quarantine)
-    source = read(lines, key)
-    while (verdicts := judge.verdicts(source, BATCH_BYTES)).lines:
-        ledger.enter(verdicts)
-    return ledger.report()
+    return _admitted(read(lines, key), Judge(contract, key, now), _Ledger(accepted, quarantine))
 
 
-def admit_file(
-    path: Path, contract: Contract, key: bytes, accepted: Path, quarantine: Path, now: datetime, workers: int = 1
+def admit_files(
+    paths: Iterable[Path],
+    contract: Contract,
+    key: bytes,
+    accepted: Path,
+    quarantine: Path,
+    now: datetime,
+    workers: int = 1,
 ) -> AcceptanceReport:
     """`admit` for files, on as many processes as `workers`; what it writes is the same to the byte for any number.
 
-    Raises `DataError` where a file can't be opened.
+    The files are one input: an id that is in two of them is a duplicate, and lines are counted through them all. A
+    file's last line ends with the file. Raises `DataError` where a file can't be opened.
     """
     with ExitStack() as files:
-        source = files.enter_context(_opened(path, "rb"))
-        let_in = files.enter_context(_opened(accepted, "wb"))
-        kept_out = files.enter_context(_opened(quarantine, "wb"))
+        ledger = _Ledger(files.enter_context(_opened(accepted, "wb")), files.enter_context(_opened(quarantine, "wb")))
         if workers <= 1:
-            return admit(source, contract, key, let_in, kept_out, now)
-        ledger = _Ledger(let_in, kept_out)
+            return _admitted(_lines(paths, key), Judge(contract, key, now), ledger)
         # Spawned, not forked: the caller may have threads, and a fork would copy their locks as they happen to be.
         pool = files.enter_context(
             ProcessPoolExecutor(
@@ -107,13 +106,32 @@ def admit_file(
             )
         )
         waiting: deque[Future[Verdicts]] = deque()
-        for start, end in pieces(source, PIECE_BYTES):
+        for path, start, end in _ranges(paths):
             waiting.append(pool.submit(_judge_piece, path, start, end))
             if len(waiting) > 2 * workers:
                 ledger.enter(waiting.popleft().result())
         for verdicts in waiting:
             ledger.enter(verdicts.result())
         return ledger.report()
+
+
+def _admitted(lines: Iterator[Line], judge: Judge, ledger: _Ledger) -> AcceptanceReport:
+    while (verdicts := judge.verdicts(lines, BATCH_BYTES)).lines:
+        ledger.enter(verdicts)
+    return ledger.report()
+
+
+def _lines(paths: Iterable[Path], key: bytes) -> Iterator[Line]:
+    for path in paths:
+        with _opened(path, "rb") as source:
+            yield from read(source, key)
+
+
+def _ranges(paths: Iterable[Path]) -> Iterator[tuple[Path, int, int]]:
+    for path in paths:
+        with _opened(path, "rb") as source:
+            for start, end in pieces(source, PIECE_BYTES):
+                yield path, start, end
 
 
 _worker: Judge

@@ -84,6 +84,7 @@ class Judge:
     def verdicts(self, lines: Iterator[Line], size: int) -> Verdicts:
         """Judge the next of `lines`, up to the one with which they reach `size` bytes."""
         # A record is dozens of objects that die at once and in no cycle: collecting meanwhile finds nothing, slowly.
+        # It is off for the whole process, so only for the one call: some milliseconds where a caller judges by itself.
         collecting = gc.isenabled()
         gc.disable()
         try:

@@ -18,7 +18,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from bakehouse import workspace
-from bentos.common.gatekeeper import Contract, admit_file
+from bentos.common.gatekeeper import Contract, admit_files
 from bentos.orders import contract
 
 KEY = b"benchmarks are no secret " * 2
@@ -89,7 +89,7 @@ def _validate(lines: list[bytes]) -> None:
 
 def _admit(path: Path, workers: int) -> None:
     accepted, quarantine = path.with_suffix(".accepted"), path.with_suffix(".quarantine")
-    admit_file(path, cast(Contract, contract), KEY, accepted, quarantine, datetime.now(UTC), workers)
+    admit_files([path], cast(Contract, contract), KEY, accepted, quarantine, datetime.now(UTC), workers)
 
 
 def _seconds(work: Callable[..., None], *arguments: Any) -> float:

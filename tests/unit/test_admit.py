@@ -1,36 +1,44 @@
-"""Several batches as one stream of lines, and what the acceptance gate says of it."""
+"""Several batches as one input, on one process or several, and what the acceptance gate says of it."""
 
 from __future__ import annotations
 
+import importlib
+import os
 from pathlib import Path
 
 import pytest
 
 from bentos.common.room import load_room
-from steps.admit import admit_room, joined
+from steps.admit import admit_room
+
+# `from steps import admit` could name the step.
+admit = importlib.import_module("steps.admit")
 
 
-@pytest.mark.parametrize(
-    ("contents", "lines"),
-    [
-        ([b"a\nb\n", b"c\n"], [b"a\n", b"b\n", b"c\n"]),
-        ([b"a\nb", b"c"], [b"a\n", b"b\n", b"c\n"]),
-        ([b"a\r", b"b"], [b"a\r\n", b"b\n"]),
-        ([b"", b"a\n", b"", b"b\n"], [b"a\n", b"b\n"]),
-        ([b"\n\n", b"a"], [b"\n", b"\n", b"a\n"]),
-        ([b"x" * 3_000_000, b"y"], [b"x" * 3_000_000 + b"\n", b"y\n"]),
-        ([], []),
-    ],
-)
-def test_no_line_runs_over_from_one_batch_into_the_next(
-    contents: list[bytes], lines: list[bytes], tmp_path: Path
+def test_large_batches_are_judged_by_every_processor_and_small_ones_by_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = []
-    for number, content in enumerate(contents):
-        files.append(tmp_path / f"{number}.ndjson")
-        files[-1].write_bytes(content)
-    with joined(files) as stream:
-        assert list(stream) == lines
+    batches = [tmp_path / "1.ndjson", tmp_path / "2.ndjson"]
+    for batch in batches:
+        batch.write_bytes(b"x" * 500)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(admit, "PARALLEL_BYTES", 1_000)
+    assert admit.processes(batches) == 6
+    assert admit.processes(batches[:1]) == 1
+
+
+def test_what_is_admitted_is_the_same_to_the_byte_on_several_processes(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = sorted((checkout / "data/orders").glob("batch-*.ndjson"))
+    for folder in ("alone", "together"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    *alone, report = admit_room(load_room("orders"), batches, tmp_path / "alone")
+    monkeypatch.setattr(admit, "PARALLEL_BYTES", 1)
+    *together, same = admit_room(load_room("orders"), batches, tmp_path / "together")
+    assert [path.read_bytes() for path in together] == [path.read_bytes() for path in alone]
+    assert same == report
 
 
 def test_a_record_that_is_in_two_batches_is_admitted_once(checkout: Path, tmp_path: Path) -> None:
