@@ -88,7 +88,7 @@ class Masker:
     def __init__(self, model: type[BaseModel], key: bytes) -> None:
         self.model = model
         self._key = key
-        self._plans = {part: self._plan(part) for part in _models(model)}
+        self._plans = {part: self._plan(part) for part in models(model)}
         self.names = frozenset(name for part in self._plans for name in part.model_fields)
         """The field names of the model and of those inside it: the only names that are safe to repeat."""
         self.values = self._of_model(model) or _unmasked
@@ -264,7 +264,7 @@ def _unmasked(record: BaseModel) -> BaseModel:
     return record
 
 
-def _models(model: type[BaseModel]) -> set[type[BaseModel]]:
+def models(model: type[BaseModel]) -> set[type[BaseModel]]:
     """The model and every one that is somewhere inside it."""
     found: set[type[BaseModel]] = set()
     waiting = [model]
