@@ -175,7 +175,7 @@ verb_infra-test() { # Apply the Terraform of both environments to a moto server,
 }
 
 verb_clean() { # Remove all state and the virtual environment; what git holds stays.
-  rm -rf "$state" "$venv" "$root/.zen"
+  rm -rf "$state" "$venv" "$root/data/processed"
 }
 
 supported='import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
