@@ -55,7 +55,8 @@ class WarmPipeline:
 
     def run(self, arguments: Sequence[str], output: Path, kill: str = "", folder: Path | None = None) -> Ended:
         """`zenml` with these arguments, in the settings and the folder of the caller where none is given. `kill` names
-        a step after whose work, and before whose end, the process is killed with SIGKILL."""
+        a step after whose work, and before whose end, the process is killed with SIGKILL; or any function, by its
+        module's name and its own, after which it is."""
         request = {
             "arguments": list(arguments),
             "output": str(output),
@@ -113,16 +114,20 @@ def _run(arguments: list[str], output: str, kill: str, environment: dict[str, st
 
 
 def _kill_in(name: str) -> None:
-    """Let the step do all its work, and die before ZenML hears of it: nothing could be worse timed."""
-    step = getattr(importlib.import_module(f"steps.{name}"), name)
-    work: Callable[..., Any] = type(step).entrypoint
+    """Let the step do all its work, and die before ZenML hears of it: nothing could be worse timed. A function of a
+    module does its work, and its caller never hears of it."""
+    module, _, function = name.rpartition(".")
+    holder: Any = importlib.import_module(module or f"steps.{name}")
+    if not module:
+        holder, function = type(getattr(holder, name)), "entrypoint"
+    work: Callable[..., Any] = getattr(holder, function)
 
     @functools.wraps(work)
     def worked_and_killed(*args: Any, **kwargs: Any) -> Any:
         work(*args, **kwargs)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    type(step).entrypoint = staticmethod(worked_and_killed)
+    setattr(holder, function, worked_and_killed if module else staticmethod(worked_and_killed))
 
 
 if __name__ == "__main__":

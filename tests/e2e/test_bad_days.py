@@ -12,17 +12,21 @@ from typing import Any
 
 import pytest
 import yaml
+from zenml.steps import BaseStep
 
 from bakehouse import archives
+from gitops import holds
+from gitops.environment import Place
 from gitops.history import champion, releases
 from gitops.release import Release
 from gitops.repository import GitopsRepository
+from pipelines import training
 from steps import registry, tracking
 from tests.e2e.conftest import Train
 
-STEPS = (
-    "champion ingest admit check profile split train export evaluate explain decide register package release"
-).split()
+# Every step of the pipeline, the release as the last; and in the middle of registering.
+STEPS = [name for name, value in vars(training).items() if isinstance(value, BaseStep) and name != "release"]
+MOMENTS = [*STEPS, "steps.registry.log", "release"]
 
 
 def in_staging() -> Release | None:
@@ -48,9 +52,11 @@ def write(path: Path, *lines: bytes) -> Path:
 def test_a_run_killed_at_any_step_leaves_no_half_release_and_the_next_one_runs(
     train: Train, batches: Sequence[Path], state: Path
 ) -> None:
-    """The same state sees a run killed after the work of each step in turn: each runs over the debris of the last."""
+    """The same state sees a run killed after the work of each step in turn, and between logging and registering the
+    graph: each runs over the debris of the last."""
     commits: list[str] = []
-    for step in STEPS:
+    assert len(STEPS) > 10
+    for step in MOMENTS:
         ended = train(batches[0], kill=step)
         assert ended.code == -signal.SIGKILL, ended.output
         repository = GitopsRepository.open()
@@ -76,6 +82,26 @@ def test_a_run_killed_at_any_step_leaves_no_half_release_and_the_next_one_runs(
     assert entries[1].commit.sha == commits[-1]
 
 
+def test_a_run_killed_between_the_push_and_the_aliases_has_released_and_the_next_one_goes_on(
+    train: Train, batches: Sequence[Path]
+) -> None:
+    ended = train(batches[0], kill="gitops.promotion.commit_release")
+    assert ended.code == -signal.SIGKILL, ended.output
+    first = in_staging()
+    assert first is not None
+    client = tracking.client()
+    assert client.get_registered_model("orders").aliases == {}
+    assert client.get_run(first.run.mlflow).info.status == "RUNNING"
+
+    ended = train(batches[0])
+    assert ended.code == 0, ended.output
+    second = in_staging()
+    assert second is not None
+    assert (second.model_version, second.evidence.champion) == (2, 1)
+    assert int(client.get_model_version_by_alias("orders", "staging").version) == 2
+    assert client.get_run(second.run.mlflow).info.status == "FINISHED"
+
+
 def test_a_candidate_that_misses_gates_is_told_every_one_of_them_and_nothing_is_released(
     train: Train, batches: Sequence[Path], checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,24 +114,27 @@ def test_a_candidate_that_misses_gates_is_told_every_one_of_them_and_nothing_is_
     problem["gates"]["mean_average_precision"]["at_least"] = 0.999
     file.write_text(yaml.safe_dump(problem))
     monkeypatch.setenv("BAKEHOUSE_ROOT", str(root))
+    holds.hold(GitopsRepository.open(), Place("staging", "orders"), "stocktaking")
     before = GitopsRepository.open().head()
 
     ended = train(batches[0])
 
     assert ended.code == 1
-    assert "orders is not released: 2 gates missed:" in ended.output
+    assert "orders is not released: 3 gates missed:" in ended.output
     misses = [line for line in ended.output.splitlines() if line.startswith("  - ")]
     assert [miss.split()[1:3] for miss in misses] == [
+        ["no_hold", "missed:"],
         ["anomaly_rate", "missed:"],
         ["mean_average_precision", "missed:"],
     ]
-    assert all("(set in bentos/orders/problem.yaml: gates." in miss for miss in misses)
+    assert all("(set in bentos/orders/problem.yaml: gates." in miss for miss in misses[1:])
+    assert "(set in environments/staging/orders/hold.yaml)" in misses[0]
     assert "Traceback" not in ended.output
     assert GitopsRepository.open().fetch() == before
     client = tracking.client()
     assert client.search_model_versions("name = 'orders'") == []
     (run,) = client.search_runs([tracking.experiment(client, "orders")], "attributes.status = 'FAILED'")
-    assert len(run.data.tags["misses"].splitlines()) == 2
+    assert len(run.data.tags["misses"].splitlines()) == 3
     assert run.data.tags["zenml_run"]
     assert {file.path for file in client.list_artifacts(run.info.run_id, "reports")} >= {"reports/profile.html"}
 
