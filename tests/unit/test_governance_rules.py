@@ -132,8 +132,8 @@ def test_the_waivers_that_stand_are_readable_and_today_none_is_at_fault() -> Non
         ("waivers: [{rule: ENC-02}]", "environment"),
         (
             (
-                "waivers: [{rule: A, environment: a, subject: a, owner: nobody, reason: because I say so and that is it,"
-                " written: 2026-01-01, expires: 2026-02-01}]"
+                "waivers: [{rule: A, environment: a, subject: a, owner: nobody, reason: because I say so and that is it"
+                ", written: 2026-01-01, expires: 2026-02-01}]"
             ),
             "owner",
         ),
