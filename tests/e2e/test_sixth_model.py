@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
 from bakehouse import archives, workspace
+from bentos.orders.contract import EXAMPLE
 from gitops.history import champion
 from gitops.repository import GitopsRepository
+from tests.checkout_copy import copy_checkout
 from tests.served import serve
 
 MODEL = "returns"
@@ -22,12 +22,7 @@ MODEL = "returns"
 @pytest.fixture
 def house(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the checkout with one more room: that of orders under another name. No other file is touched."""
-    house = tmp_path / "house"
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listed, cwd=checkout, check=True, capture_output=True, text=True).stdout.split("\0"):
-        if name and (checkout / name).is_file():
-            (house / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(checkout / name, house / name)
+    house = copy_checkout(checkout, tmp_path / "house", monkeypatch)
     shutil.copytree(house / "data/orders", house / "data" / MODEL)
     for source in (house / "bentos/orders").iterdir():
         target = house / "bentos" / MODEL / source.name
@@ -35,10 +30,6 @@ def house(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         renamed = source.read_text().replace("bentos.orders", f"bentos.{MODEL}").replace("data/orders", f"data/{MODEL}")
         target.write_text(renamed.replace("model: orders", f"model: {MODEL}"))
     monkeypatch.chdir(house)
-    monkeypatch.setenv("BAKEHOUSE_ROOT", str(house))
-    monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(house))
-    monkeypatch.setenv("PYTHONPATH", str(house))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return house
 
 
@@ -56,3 +47,8 @@ def test_a_model_that_only_adds_its_folder_is_trained_released_and_served(house:
     bento = archives.unpack(workspace.images() / f"{digest.removeprefix('sha256:')}.bento", digest, tmp_path / "bento")
     with serve(bento, tmp_path / "serving") as service:
         assert httpx.get(f"{service.url}/release").json()["model"] == MODEL
+        answer = httpx.post(f"{service.url}/predict", json=EXAMPLE)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["order_id"] == EXAMPLE["order_id"]
+        assert answer.json()["model_version"] == 1
+        assert -1 <= answer.json()["score"] <= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -74,11 +75,14 @@ def ports() -> dict[str, int]:
 
 
 @pytest.fixture
-def laptop(tmp_path: Path, ports: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> Path:
+def laptop(tmp_path: Path, checkout: Path, ports: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout whose delivery settings suit a test: free ports, and little patience."""
     root = tmp_path / "checkout"
     (root / "bentos").mkdir(parents=True)
     (root / "environments" / "local").mkdir(parents=True)
+    for environment in ports:
+        settings = f"environments/{environment}/settings"
+        shutil.copytree(checkout / settings, root / settings)
     monkeypatch.setenv("BAKEHOUSE_ROOT", str(root))
     configure(root, ports)
     return root
@@ -193,7 +197,7 @@ def test_a_request_in_flight_at_the_switch_is_answered_by_the_old_process_which_
     ],
 )
 def test_a_release_that_fails_its_health_check_leaves_the_old_one_answering_and_says_why(
-    delivery: Delivery, tmp_path: Path, broken: dict[str, Any], why: str
+    delivery: Delivery, tmp_path: Path, checkout: Path, broken: dict[str, Any], why: str
 ) -> None:
     good = fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
     delivery.start()
@@ -208,6 +212,10 @@ def test_a_release_that_fails_its_health_check_leaves_the_old_one_answering_and_
     assert seen.healthy
     assert not seen.in_sync
     assert get(f"{seen.url}/predict")["pid"] == before["pid"]
+    shown = status(checkout)
+    assert "failed: version 2" in shown
+    assert why in shown
+    assert "; 1 answers" in shown
     if why.startswith("exit code"):
         return
     fake_bento.commit("staging", fake_bento.build(tmp_path, 3))
@@ -485,6 +493,15 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"it did not come about within {seconds} s; seen last: {observations()}")
         time.sleep(0.05)
+
+
+def status(checkout: Path) -> str:
+    """The line of `bakehouse status` about orders in staging, as a pipe gets it."""
+    command = [sys.executable, "-m", "gitops.cli", "status"]
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    (line,) = [line for line in said.splitlines() if line.split()[:2] == ["orders", "staging"]]
+    return line
 
 
 def runs(version: int) -> Callable[[Observation], bool]:
