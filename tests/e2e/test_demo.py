@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -22,24 +23,78 @@ from gitops.history import released
 from gitops.holds import held
 from gitops.observations import observations
 from gitops.repository import GitopsRepository
+from tests.checkout_copy import copy_checkout
 from tests.fake_bento import free_port
+
+
+def answers(environment: str, version: int) -> tuple[str, ...]:
+    """What is shown where a service is asked for its release and for a prediction."""
+    return (
+        rf"Ask {environment}|Roll {environment} back",
+        r"^\$ curl -s http://127\.0\.0\.1:\d+/orders/release$",
+        rf'^  \{{"model": "orders", "model_version": {version},',
+        r"^\$ curl -s http://127\.0\.0\.1:\d+/orders/predict ",
+        rf'^  \{{"order_id": .*"model_version": {version}\b',
+    )
+
+
+def row(number: int, step: str, outcome: str) -> str:
+    """A line of the closing table; its cells may go on in the next line."""
+    return rf"^│ +{number} +│ {step}.*│ {outcome}"
+
+
+PROMISED = (
+    r"^\$ bakehouse deliver &$",
+    r"^\$ zenml pipeline run pipelines\.training\.training -c zenml_config\.yaml$",
+    r"^  ✓ release \(",
+    r"✓ acceptance_rate ",
+    r"Every gate passed",
+    r"Release orders 1 to staging",
+    *answers("staging", 1),
+    r"^\$ bakehouse promote orders --to production$",
+    r"Promoted orders 1 to production",
+    *answers("production", 1),
+    r"^\$ zenml pipeline run pipelines\.training\.training -c bentos/orders/run\.yaml$",
+    r"✓ mean_average_precision_regression|✓ .*champion",
+    r"Release orders 2 to staging",
+    *answers("staging", 2),
+    r"^\$ bakehouse promote orders --to production$",
+    r"Promoted orders 2 to production",
+    *answers("production", 2),
+    r"^\$ bakehouse rollback orders --env production$",
+    *answers("production", 1)[1:],
+    r"^\$ bakehouse promote orders --to production$",
+    r"bakehouse hold orders --env production --lift",
+    r"Refused, as it should be",
+    r"^\$ bakehouse status$",
+    r"orders +production +1 ",
+    r"^\$ bakehouse history orders --env production$",
+    r"rolled back",
+    r"^\$ bakehouse lineage orders --env production$",
+    r"git checkout [0-9a-f]{40}",
+    r"^The tour *$",
+    row(1, "See what git", "looked at every"),
+    row(2, "Train on the", "version 1 from"),
+    row(3, "Ask staging", "staging answers"),
+    row(4, "Promote", "one commit"),
+    row(5, "Ask production", "production"),
+    row(6, "Train the next", "version 2 from"),
+    row(7, "Ask staging", "staging answers"),
+    row(8, "Promote", "one commit"),
+    row(9, "Ask production", "production"),
+    row(10, "Roll production", "production"),
+    row(11, "Try to promote", "refused by the"),
+    row(12, "Ask git what", "status, history"),
+    r"altogether",
+    r"^Nothing is left running\.",
+)
+"""What the README promises of the demo, in the order in which it is to be seen."""
 
 
 @pytest.fixture
 def copy(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of the checkout as they are now, in a git repository of their own, with ports that nobody uses."""
-    root = tmp_path / "checkout"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=checkout,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        if (checkout / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(checkout / name, root / name)
+    root = copy_checkout(checkout, tmp_path / "checkout", monkeypatch)
     settings = root / "environments" / "local" / "delivery.yaml"
     document = yaml.safe_load(settings.read_text())
     document["environments"] = {name: {"port": free_port()} for name in document["environments"]}
@@ -47,21 +102,17 @@ def copy(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     identity = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
     for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "A checkout"]):
         subprocess.run(["git", *command], cwd=root, check=True)
-    monkeypatch.setenv("BAKEHOUSE_ROOT", str(root))
-    monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(root))
-    monkeypatch.setenv("PYTHONPATH", str(root))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return root
 
 
 def test_the_demo_goes_the_whole_way_and_again_with_the_databases_gone_and_leaves_nothing_running(
     copy: Path, state: Path
 ) -> None:
+    being_edited(copy)
+    before = status(copy), files(copy)
     first = tour(copy)
     assert first.returncode == 0, first.stdout
-    assert "$ zenml pipeline run pipelines.training.training -c zenml_config.yaml" in first.stdout
-    assert "✓ release (" in first.stdout, "each step is shown as it ends"
-    assert "✓ acceptance_rate" in first.stdout, "and each gate with its figure"
+    assert_in_order(PROMISED, first.stdout)
     assert where_things_stand() == (2, 1, True)
     assert leftovers(state) == []
 
@@ -72,7 +123,7 @@ def test_the_demo_goes_the_whole_way_and_again_with_the_databases_gone_and_leave
     assert "$ bakehouse hold orders --env production --lift" in again.stdout
     assert where_things_stand() == (4, 3, True), "versions go on counting where git left off"
     assert leftovers(state) == []
-    assert dirty(copy) == ""
+    assert (status(copy), files(copy)) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -172,8 +223,36 @@ def ports(copy: Path) -> dict[str, int]:
     return {name: address["port"] for name, address in document["environments"].items()}
 
 
-def dirty(copy: Path) -> str:
-    return subprocess.run(["git", "status", "--porcelain"], cwd=copy, check=True, capture_output=True, text=True).stdout
+def being_edited(copy: Path) -> None:
+    """Leave the checkout as somebody at work has it: a file modified, one staged, one not in git."""
+    for name, staged in (("README.md", False), ("CHANGELOG.md", True), ("notes.txt", False)):
+        with (copy / name).open("a") as file:
+            file.write("being edited\n")
+        if staged:
+            subprocess.run(["git", "add", name], cwd=copy, check=True)
+    assert status(copy).split("\0") == ["M  CHANGELOG.md", " M README.md", "?? notes.txt", ""]
+
+
+def status(copy: Path) -> str:
+    command = ["git", "status", "--porcelain", "-z"]
+    return subprocess.run(command, cwd=copy, check=True, capture_output=True, text=True).stdout
+
+
+def files(copy: Path) -> dict[str, bytes]:
+    """Every file that git does not ignore, and what is staged."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=copy, check=True, capture_output=True, text=True).stdout.split("\0")
+    staged = subprocess.run(["git", "ls-files", "--stage", "-z"], cwd=copy, check=True, capture_output=True).stdout
+    return {"(staged)": staged, **{name: (copy / name).read_bytes() for name in names if name}}
+
+
+def assert_in_order(promised: Sequence[str], said: str) -> None:
+    """Each pattern stands in what was said, after the one before it."""
+    place = 0
+    for pattern in promised:
+        found = re.compile(pattern, re.MULTILINE).search(said, place)
+        assert found is not None, f"{pattern!r} does not follow:\n{said[:place][-1000:]}\n--- here ---\n{said[place:]}"
+        place = found.end()
 
 
 def leftovers(state: Path) -> list[psutil.Process]:
