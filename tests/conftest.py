@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLACEHOLDER = "{state}"
+
+
+def pytest_configure() -> None:
+    """A shell's background job ignores Ctrl-C from its start, and so would every process that a test interrupts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

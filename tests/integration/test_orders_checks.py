@@ -81,7 +81,7 @@ def cut_short(orders: Orders) -> Orders:
         (repeated, "data.order_id.column_values_to_be_unique"),
         (few, "data.table_row_count_to_be_between"),
         (in_pence, "data.total.column_median_to_be_between"),
-        (in_dollars, "data.currency.column_distinct_values_to_equal_set"),
+        (in_dollars, "data.currency.column_values_to_be_in_set"),
         (misspelt, "data.country.column_values_to_be_in_set"),
         (at_night, "data.hour.column_values_to_be_between"),
         (all_cancelled, "data.is_cancellation.column_mean_to_be_between"),
