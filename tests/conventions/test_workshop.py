@@ -55,7 +55,9 @@ def pages(checkout: Path) -> list[Path]:
 
 def test_make_help_lists_every_target_with_what_it_does(checkout: Path) -> None:
     """`make help` is the whole list."""
-    printed = subprocess.run(["make", "help"], cwd=checkout, check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=checkout, check=True, capture_output=True, text=True
+    ).stdout
     described = dict(line.split(maxsplit=1) for line in printed.splitlines())
     assert set(described) == targets(checkout)
 
