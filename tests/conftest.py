@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.gitops_world import World
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLACEHOLDER = "{state}"
 
@@ -50,3 +52,11 @@ def state(tmp_path: Path, settings: dict[str, str], monkeypatch: pytest.MonkeyPa
 def checkout() -> Path:
     """The checkout under test. Read it; write to `tmp_path`."""
     return CHECKOUT
+
+
+@pytest.fixture
+def world(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A checkout and a bare GitOps repository of this test's own, on real git."""
+    made = World(tmp_path)
+    monkeypatch.setenv("BAKEHOUSE_ROOT", str(made.checkout))
+    return made

@@ -48,13 +48,6 @@ def bakehouse(checkout: Path) -> Bakehouse:
 
 
 @pytest.fixture
-def world(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World(tmp_path)
-    monkeypatch.setenv("BAKEHOUSE_ROOT", str(made.checkout))
-    return made
-
-
-@pytest.fixture
 def repository(world: World) -> GitopsRepository:
     """Version 1 is in staging."""
     made = GitopsRepository.open()

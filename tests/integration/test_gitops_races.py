@@ -30,13 +30,6 @@ SEED = int(os.environ.get("BAKEHOUSE_SEED", "0")) or random.randrange(10**6)
 
 
 @pytest.fixture
-def world(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World(tmp_path)
-    monkeypatch.setenv("BAKEHOUSE_ROOT", str(made.checkout))
-    return made
-
-
-@pytest.fixture
 def repository(world: World) -> GitopsRepository:
     return GitopsRepository.open()
 

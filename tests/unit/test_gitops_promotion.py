@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +19,6 @@ from tests.gitops_world import NO_CONDITIONS, World, commit_files, release
 
 SETTINGS = "environments/production/settings/promotion.yaml"
 PRODUCTION = Place("production", "orders")
-
-
-@pytest.fixture
-def world(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World(tmp_path)
-    monkeypatch.setenv("BAKEHOUSE_ROOT", str(made.checkout))
-    return made
 
 
 @pytest.fixture

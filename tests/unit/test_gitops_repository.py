@@ -15,13 +15,6 @@ from tests.gitops_world import World, commit_files
 NOTE = "environments/staging/settings/note.txt"
 
 
-@pytest.fixture
-def world(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World(tmp_path)
-    monkeypatch.setenv("BAKEHOUSE_ROOT", str(made.checkout))
-    return made
-
-
 def test_the_laptops_own_repository_starts_from_the_environments_of_the_checkout(world: World) -> None:
     snapshot = GitopsRepository.open().at()
     assert snapshot.text("environments/staging/settings/kustomization.yaml") == "kind: Component\n"

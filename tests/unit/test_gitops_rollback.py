@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -18,13 +17,6 @@ from tests.gitops_world import World, commit_files, release
 
 PRODUCTION = Place("production", "orders")
 SETTING = "environments/production/settings/kustomization.yaml"
-
-
-@pytest.fixture
-def world(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World(tmp_path)
-    monkeypatch.setenv("BAKEHOUSE_ROOT", str(made.checkout))
-    return made
 
 
 @pytest.fixture
