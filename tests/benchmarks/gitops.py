@@ -81,7 +81,7 @@ class _Commands:
     def __init__(self, state: Path, bare: Path) -> None:
         self._environment = {**os.environ, "BAKEHOUSE_STATE": str(state), "BAKEHOUSE_GITOPS_URL": str(bare)}
         script = Path(sys.executable).parent / "bakehouse"
-        self._command = [str(script)] if script.exists() else [sys.executable, "-m", "gitops.cli"]
+        self._command = [str(script)] if script.exists() else [sys.executable, "-m", "commands.main"]
 
     def seconds(self, *arguments: str) -> float:
         """How long one command takes, from start to end. Raises where it fails."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOM = {"problem.yaml", "contract.py", "features.py", "checks.py", "estimator.py", "service.py", "run.yaml", "card.md"}
-PACKAGES = ("bakehouse", "bentos", "gitops", "pipelines", "steps")
-MODEL_BLIND = ("bakehouse", "bentos/common", "gitops", "pipelines", "steps")
+PACKAGES = ("bakehouse", "bentos", "commands", "gitops", "pipelines", "steps")
+MODEL_BLIND = ("bakehouse", "bentos/common", "commands", "gitops", "pipelines", "steps")
 
 
 def rooms(checkout: Path) -> list[Path]:

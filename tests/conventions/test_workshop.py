@@ -14,7 +14,7 @@ import pytest
 import typer.main
 import yaml
 
-from gitops import cli
+from commands.main import app
 
 
 def targets(checkout: Path) -> set[str]:
@@ -45,7 +45,7 @@ def bakehouse_commands() -> dict[str, Any]:
         else:
             found[name] = command
 
-    walk(typer.main.get_command(cli.app), "")
+    walk(typer.main.get_command(app), "")
     return found
 
 

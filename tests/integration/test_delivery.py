@@ -497,7 +497,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 def status(checkout: Path) -> str:
     """The line of `bakehouse status` about orders in staging, as a pipe gets it."""
-    command = [sys.executable, "-m", "gitops.cli", "status"]
+    command = [sys.executable, "-m", "commands.main", "status"]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     (line,) = [line for line in said.splitlines() if line.split()[:2] == ["orders", "staging"]]

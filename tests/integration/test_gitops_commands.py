@@ -28,7 +28,7 @@ class Bakehouse:
 
     def __call__(self, *arguments: str, code: int = 0, at: Path | None = None) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "gitops.cli", *arguments],
+            [sys.executable, "-m", "commands.main", *arguments],
             env={**os.environ, "PYTHONPATH": str(self.checkout)},
             cwd=at or self.checkout,
             capture_output=True,
@@ -143,7 +143,7 @@ def on_terminal(checkout: Path, *arguments: str) -> str:
     ours, theirs = pty.openpty()
     variables = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "gitops.cli", *arguments],
+        [sys.executable, "-m", "commands.main", *arguments],
         env={**variables, "PYTHONPATH": str(checkout), "TERM": "xterm-256color", "COLUMNS": "160"},
         stdin=theirs,
         stdout=theirs,

@@ -40,7 +40,7 @@ def bakehouse(
     """`bakehouse` in a process of its own, with a cache of its own where `state` is given."""
     place = {"BAKEHOUSE_STATE": str(state), "BAKEHOUSE_GITOPS_URL": url} if state is not None else {}
     return subprocess.Popen(
-        [sys.executable, "-m", "gitops.cli", *arguments],
+        [sys.executable, "-m", "commands.main", *arguments],
         env={**os.environ, "PYTHONPATH": str(checkout), **place, **(extra or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,0 +1,128 @@
+"""Commands that commit: promote, rollback, hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.options import Environment, Json, Model, repository
+from gitops import display
+
+if TYPE_CHECKING:
+    from gitops.observations import Observations
+    from gitops.promotion import Promotion
+
+
+def promote(
+    model: Model,
+    to: Annotated[
+        str, typer.Option("--to", help="The environment to promote into.", metavar="ENV", show_default=False)
+    ],
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Where it must come from; set by the target's settings.", metavar="ENV"),
+    ] = None,
+    allow_rolled_back: Annotated[
+        bool, typer.Option("--allow-rolled-back", help="Let in a version no newer than one that was rolled back.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Copy a model's release into the next environment when every gate passes: one commit, or a branch for review."""
+    from bakehouse import workspace
+    from gitops import answers
+    from gitops.promotion import promote as act
+
+    done = act(
+        repository(),
+        model,
+        to,
+        source=source,
+        observations=_observations(),
+        allow_rolled_back=allow_rolled_back,
+        proposals=workspace.state() / "promotions",
+    )
+    if as_json:
+        display.document(answers.promotion_value(done))
+        return
+    _show_promotion(done)
+
+
+def rollback(
+    model: Model,
+    environment: Environment,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="A model version or a revision [default: the release before].", show_default=False),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the commit and the hold.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Restore an earlier release of an environment, nothing else, and leave a hold."""
+    from gitops import answers
+    from gitops.environment import Place
+    from gitops.rollback import roll_back
+
+    done = roll_back(repository(), Place(environment, model), to, reason)
+    if as_json:
+        display.document(answers.rollback_value(done))
+        return
+    version = done.release.model_version
+    if done.action == "already there":
+        display.say(f"{environment} has {model} {version} already (commit {done.commit[:10]}); nothing was changed.")
+        if to is None and done.hold is not None:
+            display.say("It was rolled back before. To go further back, name the version with --to.")
+        return
+    display.say(f"Rolled {model} in {environment} back to model version {version} (commit {done.commit[:10]}).")
+    display.say(f"It is held now: `bakehouse hold {model} --env {environment} --lift` lets releases in again.")
+
+
+def hold(
+    model: Model,
+    environment: Environment,
+    reason: Annotated[str, typer.Option("--reason", help="Why; needed to hold.")] = "",
+    lift: Annotated[bool, typer.Option("--lift", help="Remove the hold.")] = False,
+) -> None:
+    """Let no release of a model into an environment, until the hold is lifted."""
+    from gitops import holds
+    from gitops.environment import Place
+
+    if lift == bool(reason):
+        raise typer.BadParameter("give a reason to hold, or --lift to remove the hold", param_hint="--reason")
+    place = Place(environment, model)
+    made = holds.lift(repository(), place) if lift else holds.hold(repository(), place, reason)
+    if made is not None:
+        display.say(f"{place} is {'no longer ' if lift else ''}held (commit {made.short}).")
+    else:
+        display.say(f"{place} is {'not held' if lift else 'held for that reason already'}; nothing was changed.")
+
+
+def _observations() -> Callable[[], Observations]:
+    from gitops.observations import observations
+
+    return observations
+
+
+def _show_promotion(done: Promotion) -> None:
+    from gitops.proposal import changes
+
+    name, target = f"{done.release.model} {done.release.model_version}", done.target.environment
+    commit = done.commit[:10]
+    if done.action == "already there":
+        display.say(f"{target} has {name} already (commit {commit}); nothing was changed.")
+        return
+    said = {
+        "landed": f"Promoted {name} to {target} (commit {commit}).",
+        "proposed": f"{name} waits for review on the branch {done.branch} (commit {commit}).",
+        "already proposed": f"{name} waits for review on the branch {done.branch} already (commit {commit}).",
+    }
+    display.say(said[done.action])
+    display.say(
+        f"{len(done.gates)} of {len(done.gates)} gates passed: {', '.join(gate.name for gate in done.gates)}.\n"
+    )
+    display.table(("", "before", "now"), display.without_long_digests(changes(done.release, done.previous)))
+    display.say(f"\nThe pull request's text: {done.body}")
+    undo = f"bakehouse rollback {done.release.model} --env {target}"
+    if done.previous is not None:
+        display.say(f"To undo it: {undo}{f' --to {done.previous.model_version}'}")

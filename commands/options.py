@@ -1,0 +1,25 @@
+"""What several commands take: their arguments and options as types, and the repository that they all ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gitops.repository import GitopsRepository
+
+Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL", show_default=False)]
+AnyModel = Annotated[str | None, typer.Argument(help="One model only.", metavar="[MODEL]", show_default=False)]
+Environment = Annotated[str, typer.Option("--env", "-e", help="The environment.", metavar="ENV", show_default=False)]
+AnyEnvironment = Annotated[
+    str | None, typer.Option("--env", "-e", help="One environment only.", metavar="ENV", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
+
+def repository() -> GitopsRepository:
+    """The GitOps repository that the settings name."""
+    from gitops.repository import GitopsRepository
+
+    return GitopsRepository.open()

@@ -1,0 +1,106 @@
+"""Commands that answer questions from git: status, history, lineage, diff. They change nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from commands.options import AnyEnvironment, Json, Model, repository
+from gitops import display
+
+
+def status(as_json: Json = False) -> None:
+    """Show what each environment has released, what is held, and what delivery saw."""
+    from gitops import answers
+    from gitops.observations import observations
+    from gitops.status import status as ask
+
+    rows = ask(repository(), observations())
+    if as_json:
+        display.document([answers.row_value(row) for row in rows])
+        return
+    head = ("model", "environment", "version", "image", "data", "released", "by", "delivery", "held")
+    display.table(head, [answers.row_in_words(row) for row in rows])
+    for row in rows:
+        if row.problem:
+            display.say(display.styled(row.problem, "error"))
+    if not rows:
+        display.say("Nothing is released yet: a training run makes the first release.")
+
+
+def history(
+    model: Model,
+    environment: AnyEnvironment = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help="What was released at this moment (ISO 8601).", metavar="TIME", show_default=False),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many changes; 0 shows all.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show every release, rollback, removal and hold of a model, newest first."""
+    from gitops import answers
+    from gitops.events import events, released_at
+
+    if at is not None:
+        had = released_at(repository(), model, _moment(at), environment)
+        if as_json:
+            display.document(answers.moment_value(had))
+        else:
+            display.table(("environment", "version", "released", "commit"), answers.moment_in_words(had))
+        return
+    found = events(repository(), model, environment, limit or None)
+    if as_json:
+        display.document([answers.event_value(event) for event in found])
+        return
+    head = ("when", "environment", "what", "version", "commit", "by", "subject")
+    display.table(head, [answers.event_in_words(event) for event in found])
+
+
+def lineage(model: Model, environment: AnyEnvironment = None, as_json: Json = False) -> None:
+    """Show everything that a release stands on, and the command that gets each part back."""
+    from gitops import answers
+    from gitops.lineage import lineage as ask
+
+    found = ask(repository(), model, environment)
+    if as_json:
+        display.document([answers.lineage_value(it) for it in found])
+        return
+    for it in found:
+        display.say(f"{it.place}\n")
+        display.table(("part", "what it is"), [(part.name, part.said) for part in it.parts])
+        display.say("\nTo get it back:")
+        for part in it.parts:
+            if part.command:
+                display.say(f"  {part.name + ':':15}{part.command}")
+        display.say()
+
+
+def diff(
+    model: Model,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="ENV, or ENV@ with a revision or model version.")] = "",
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The same; a bare revision is of the other's ENV.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show what differs between two releases; without them, between where promotions come from and where they go."""
+    from gitops import answers
+    from gitops.comparison import compare
+
+    found = compare(repository(), model, old, new)
+    sides = [f"{entry.place.environment} {entry.model_version}" for entry in (found.old, found.new)]
+    if as_json:
+        display.document(answers.comparison_value(found))
+    elif found.rows:
+        display.table(("", *sides), display.without_long_digests(found.rows))
+    else:
+        display.say(f"{sides[0]} and {sides[1]} are the same release.")
+
+
+def _moment(text: str) -> Any:
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is not a time such as 2026-03-01T12:00Z", param_hint="--at") from error
