@@ -91,10 +91,13 @@ verb_test() { # Run everything that must hold: lint, types, contracts, then unit
   verb_pytest "$@"
 }
 
-verb_pytest() { # Run the tests alone, coverage measured; arguments go to pytest.
+verb_pytest() { # Run the tests alone on every core, coverage measured; arguments go to pytest.
   verb_setup
   say "pytest"
-  in_venv pytest --cov --cov-report=term --cov-report="xml:$state/coverage/coverage.xml" "$@"
+  # What is asked of the whole can't be asked of a part.
+  [ $# -gt 0 ] || set -- --cov-fail-under=80
+  in_venv pytest --numprocesses=logical --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder \
+    --cov --cov-report="xml:$state/coverage/coverage.xml" --cov-report="json:$state/coverage/coverage.json" "$@"
 }
 
 verb_unit() { # Run the quick tests only: conventions and unit.
@@ -146,7 +149,7 @@ verb_lock() { # Resolve requirements.in into requirements.lock again, keeping th
     --output-file "$lock" "$root/requirements.in"
 }
 
-verb_programs() { # Install the optional programs that some checks ask for, where this machine can: actionlint, wrk.
+verb_programs() { # Install the optional programs that some checks ask for, where this machine can: actionlint, wrk, Prometheus.
   if ! has actionlint && has go; then
     say "actionlint"
     GOBIN="$state/bin" GOPATH="$state/cache/go" GOCACHE="$state/cache/go-build" GOFLAGS=-modcacherw \
@@ -156,6 +159,10 @@ verb_programs() { # Install the optional programs that some checks ask for, wher
     say "wrk"
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends wrk; } >/dev/null ||
       say "wrk could not be installed"
+  fi
+  if ! has prometheus && has apt-get && has dpkg-deb; then
+    say "prometheus"
+    install_prometheus || say "prometheus could not be installed"
   fi
 }
 
@@ -219,6 +226,16 @@ append_once() {
     printf '%s\n' "$3" >>"$1"
   fi
 }
+
+# Only the program, out of Debian's package: installed as a package it would start a server on this machine.
+install_prometheus() (
+  folder="$state/cache/prometheus"
+  rm -rf "$folder"
+  mkdir -p "$folder" "$state/bin"
+  cd "$folder"
+  [ "$(id -u)" != 0 ] || apt-get update -qq >/dev/null
+  apt-get download -qq prometheus >/dev/null 2>&1 && dpkg-deb -x prometheus_*.deb . && mv usr/bin/prometheus "$state/bin/"
+)
 
 enter_venv() {
   eval "$(verb_env)"
