@@ -6,10 +6,12 @@ import os
 import shlex
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cluster_equipment import Cluster, running_cluster
 from tests.gitops_world import World
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -60,3 +62,10 @@ def world(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> World
     made = World(tmp_path)
     monkeypatch.setenv("BAKEHOUSE_ROOT", str(made.checkout))
     return made
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real Kubernetes API and Argo CD, shared by the tests that carry `xdist_group("cluster")`."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running

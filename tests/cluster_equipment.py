@@ -1,0 +1,164 @@
+"""A real Kubernetes API with a real Argo CD and Argo Rollouts on loopback, for tests; pods are acted by KWOK.
+
+The equipment is no part of the product: it is the folder that BAKEHOUSE_TEST_CLUSTER names, else `shared/cluster`
+beside the checkout. A test that takes the fixture `cluster` uses namespaces of its own and carries
+`@pytest.mark.xdist_group("cluster")`, so that all of them share one in one worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+VARIABLE = "BAKEHOUSE_TEST_CLUSTER"
+DEADLINE_SECONDS = 120
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running one. `variables` are what its programs want in their environment (KUBECONFIG, GIT_URL, ARGOCD_SERVER,
+    ARGOCD_OPTS, ARGOCD_APPSET_WEBHOOK, PATH); `programs` is the folder with kubectl, argocd and kustomize."""
+
+    folder: Path
+    programs: Path
+    variables: Mapping[str, str]
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The cluster administrator's."""
+        return Path(self.variables["KUBECONFIG"])
+
+    @property
+    def git_url(self) -> str:
+        """Where `git_folder` is served, pushes included: `<git_url>/<name>.git`."""
+        return self.variables["GIT_URL"]
+
+    @property
+    def git_folder(self) -> Path:
+        """Put bare repositories here, as `<name>.git`."""
+        return self.folder / "git"
+
+    def log(self, component: str) -> str:
+        """What a component has printed, such as `argocd-application-controller`."""
+        return (self.folder / "log" / component).read_text(errors="replace")
+
+    def attempt(self, *command: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run one of its programs, whatever comes of it."""
+        return subprocess.run(
+            [self.programs / command[0], *command[1:]],
+            input=stdin,
+            env={**os.environ, **self.variables},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+
+    def run(self, *command: str | Path, stdin: str | None = None) -> str:
+        """Run one of its programs and return what it printed. Fails the test with the program's own words."""
+        done = self.attempt(*command, stdin=stdin)
+        if done.returncode:
+            raise AssertionError(f"{shlex.join(map(str, command))}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
+        """`kubectl` as the administrator."""
+        return self.run("kubectl", *arguments, stdin=stdin)
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        """Apply objects server-side, as Argo CD does."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(listed))
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """One object, or None where there is none."""
+        where = ["--namespace", namespace] if namespace else []
+        printed = self.kubectl("get", kind, name, *where, "--ignore-not-found", "--output=json")
+        return dict(json.loads(printed)) if printed else None
+
+    def list(self, kind: str, namespace: str, labels: str = "") -> list[dict[str, Any]]:
+        """The objects of a kind in a namespace, chosen by labels."""
+        printed = self.kubectl("get", kind, "--namespace", namespace, "--selector", labels, "--output=json")
+        return list(json.loads(printed)["items"])
+
+    @contextmanager
+    def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> Iterator[str]:
+        """A namespace for as long as the block runs."""
+        metadata = {"name": name, "labels": dict(labels or {})}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        try:
+            yield name
+        finally:
+            self.attempt("kubectl", "delete", "namespace", name, "--wait=false")
+
+
+def eventually(what: str, condition: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) -> T:
+    """What `condition` returns as soon as that is true. Fails the test with `what` after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Not within {seconds:g} seconds: {what}")
+        time.sleep(0.1)
+    return found
+
+
+@contextmanager
+def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
+    """A cluster of its own in `folder` for as long as the block runs, with Argo CD's own variables as `settings`.
+
+    Skips the test where the equipment is not there.
+    """
+    programs = _programs()
+    log = folder.with_suffix(".log")
+    # It runs as long as `cat` does: until this process closes the pipe, or is gone in whatever way.
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [programs / "up", folder, "cat"],
+            env={**os.environ, **settings},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("up\n")
+        process.stdin.flush()
+        if not process.stdout.readline():
+            raise AssertionError(f"The cluster did not come up:\n{log.read_text()}")
+        try:
+            yield Cluster(folder, programs, _exported(folder / "env.sh"))
+        finally:
+            process.stdin.close()
+            process.wait(DEADLINE_SECONDS)
+
+
+def _programs() -> Path:
+    equipment = Path(os.environ.get(VARIABLE) or CHECKOUT.parent / "shared" / "cluster")
+    if not (equipment / "ensure").is_file():
+        pytest.skip(f"the test cluster ({VARIABLE}, or shared/cluster beside the checkout)")
+    done = subprocess.run([equipment / "ensure"], capture_output=True, text=True, timeout=500, check=False)
+    if done.returncode:
+        pytest.skip(f"the test cluster's programs can't be made: {done.stderr.strip()[-300:]}")
+    return Path(done.stdout.strip())
+
+
+def _exported(file: Path) -> dict[str, str]:
+    words = shlex.split(file.read_text())
+    return dict(word.split("=", 1) for word in words if word != "export")
