@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -16,12 +17,49 @@ from tests.gitops_world import World
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLACEHOLDER = "{state}"
+WELL_COVERED = 80
 
 
 def pytest_configure() -> None:
     """A shell's background job ignores Ctrl-C from its start, and so would every process that a test interrupts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In parallel, one worker runs the tests that share a fixture of their own file, so that it is made once; and what
+    takes longest begins first, so that no worker waits for another at the end."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and _shares_a_fixture_of_its_file(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    folders = [str(CHECKOUT / folder) for folder in reversed(config.getini("testpaths"))]
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("long") is None,
+            next((place for place, folder in enumerate(folders) if str(item.path).startswith(folder)), 0),
+        )
+    )
+
+
+def _shares_a_fixture_of_its_file(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function):
+        return False
+    return any(
+        fixture.baseid == item.nodeid.partition("::")[0] and fixture.scope != "function"
+        for fixtures in item._fixtureinfo.name2fixturedefs.values()
+        for fixture in fixtures
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Where the whole suite was measured, name the files of which too little ran; coverage.xml has every line."""
+    if getattr(config.option, "cov_fail_under", None) and (report := config.option.cov_report.get("json")):
+        for name, file in sorted(json.loads(Path(report).read_text())["files"].items()):
+            if file["summary"]["percent_covered"] < WELL_COVERED:
+                terminalreporter.line(f"{file['summary']['percent_covered']:.0f} % of {name}")
 
 
 @pytest.fixture(scope="session")
