@@ -89,6 +89,30 @@ class Metric(Document):
     greater_is_better: bool | None = True
 
 
+class RunnerUp(Document):
+    """The best of the other kinds of estimator that were tried, and by how much the chosen one's score exceeds its own
+    on the same data, with the 95 % interval where one was computed."""
+
+    candidate: str
+    score: float
+    margin: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Choice(Document):
+    """How the estimator was chosen: the best `score`, a greater `metric` being better, on data that it neither learnt
+    from nor is judged on. `trials` counts those that were `given_up` too."""
+
+    candidate: str
+    params: dict[str, str | bool | int | float | None]
+    metric: str
+    score: float
+    trials: PositiveInt
+    given_up: NonNegativeInt
+    runner_up: RunnerUp | None
+
+
 class Evidence(Document):
     """Why it was let in. `champion` is the model version it was to replace, none at the first release."""
 
@@ -98,6 +122,8 @@ class Evidence(Document):
     test_digest: Sha256
     metrics: dict[str, Metric]
     gates: tuple[GateResult, ...] = Field(min_length=1)
+    # Left out where it is absent: the digest of a document written before there was one must not change.
+    choice: Choice | None = Field(default=None, exclude_if=lambda choice: choice is None)
     reports: dict[str, Sha256]
     sbom: Sha256 | None = None
     signature: Sha256 | None = None

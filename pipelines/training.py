@@ -30,15 +30,16 @@ def training(
     trials: Annotated[int, Field(ge=1)],
     seed: int,
     release_to: str,
+    seconds: Annotated[float, Field(gt=0)] | None = None,
 ) -> None:
-    """Train `model` on `batches` (files or patterns, seen from the checkout), searching `trials` times, and release it
-    to the environment `release_to`."""
+    """Train `model` on `batches` (files or patterns, seen from the checkout), searching `trials` times or for as many
+    `seconds`, and release it to the environment `release_to`."""
     data, data_version = ingest(model, batches)
     masked, _, acceptance = admit(model, data)
     expectations, expectations_result, expectations_report = check(model, masked)
     profile_report = profile(model, masked)
     train_set, dev_set, test_set = split(model, masked)
-    fitted, mlflow_run, leaderboard = train(model, train_set, dev_set, data_version, trials, seed)
+    fitted, mlflow_run, leaderboard = train(model, train_set, dev_set, data_version, trials, seed, seconds)
     onnx, parity = export(model, fitted, test_set)
     incumbent, champion_version, champion_onnx = champion(model, release_to)
     evaluation = evaluate(model, onnx, test_set, mlflow_run, seed, champion_version, champion_onnx)
@@ -58,4 +59,4 @@ def training(
     )
     model_version, code, code_commit = register(model, mlflow_run, data, fitted, onnx, verdict)
     bento = package(model, onnx, model_version, data_version, code_commit)
-    release(model, release_to, mlflow_run, data, acceptance, evaluation, verdict, code, bento)
+    release(model, release_to, mlflow_run, data, acceptance, leaderboard, evaluation, verdict, code, bento)

@@ -9,7 +9,7 @@ from zenml import get_step_context, step
 
 from bentos.common.room import load_room
 from gitops import promotion
-from gitops.release import Code, Data, Evidence, Image, Metric, Release, Run, now
+from gitops.release import Choice, Code, Data, Evidence, Image, Metric, Release, Run, RunnerUp, now
 from gitops.repository import GitopsRepository
 from steps import tracking
 from steps.admit import Acceptance
@@ -18,6 +18,7 @@ from steps.decide import Verdict
 from steps.evaluate import Evaluation
 from steps.mirror import mirror
 from steps.package import Package
+from steps.train import Leaderboard
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def release(
     mlflow_run: str,
     data: DataVersion,
     acceptance: Acceptance,
+    leaderboard: Leaderboard,
     evaluation: Evaluation,
     verdict: Verdict,
     code: Code,
@@ -46,7 +48,7 @@ def release(
         data=bound_data(data, acceptance),
         code=code,
         run=run,
-        evidence=evidence(evaluation, verdict, package),
+        evidence=evidence(leaderboard, evaluation, verdict, package),
         promotion_policy=load_room(model).problem.promotion,
         created_at=now(),
         created_by=repository.identity(),
@@ -68,7 +70,21 @@ def bound_data(data: DataVersion, acceptance: Acceptance) -> Data:
     )
 
 
-def evidence(evaluation: Evaluation, verdict: Verdict, package: Package) -> Evidence:
+def choice(leaderboard: Leaderboard) -> Choice:
+    """How the candidate was chosen."""
+    best, runner_up = leaderboard.standings[0], leaderboard.runner_up
+    return Choice(
+        candidate=best.candidate,
+        params=best.params,
+        metric=leaderboard.metric,
+        score=best.score,
+        trials=len(leaderboard.standings),
+        given_up=sum(standing.given_up for standing in leaderboard.standings),
+        runner_up=RunnerUp(**runner_up.model_dump()) if runner_up is not None else None,
+    )
+
+
+def evidence(leaderboard: Leaderboard, evaluation: Evaluation, verdict: Verdict, package: Package) -> Evidence:
     """Why the candidate was let in."""
     return Evidence(
         champion=evaluation.champion,
@@ -77,6 +93,7 @@ def evidence(evaluation: Evaluation, verdict: Verdict, package: Package) -> Evid
         test_digest=evaluation.test_digest,
         metrics={name: Metric(**metric.model_dump()) for name, metric in evaluation.metrics.items()},
         gates=verdict.gates,
+        choice=choice(leaderboard),
         reports=verdict.reports,
         sbom=package.sbom,
     )

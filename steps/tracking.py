@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bakehouse import workspace
@@ -48,14 +48,21 @@ def log(
     tracking: MlflowClient,
     run: str,
     params: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, float] | None = None,
+    metrics: Mapping[str, float | Sequence[float]] | None = None,
 ) -> None:
-    """Log to a run in one request. Figures that are not finite are left out: SQL has no NaN."""
+    """Log to a run in one request; a sequence is a figure's course, step by step. Figures that are not finite are left
+    out: SQL has no NaN."""
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
+    courses = {name: value if isinstance(value, Sequence) else (value,) for name, value in (metrics or {}).items()}
     tracking.log_batch(
         run,
-        metrics=[Metric(name, value, now, 0) for name, value in (metrics or {}).items() if math.isfinite(value)],
+        metrics=[
+            Metric(name, value, now, step)
+            for name, course in courses.items()
+            for step, value in enumerate(course)
+            if math.isfinite(value)
+        ],
         params=[Param(name, str(value)) for name, value in (params or {}).items()],
     )

@@ -1,21 +1,23 @@
-"""Train a room's candidates: every trial is a nested MLflow run, the best one is handed on."""
+"""Train a room's candidates: every trial is a nested MLflow run, the best one is fitted and handed on."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from zenml import step
 
 from bakehouse import workspace
 from bakehouse.errors import ConfigurationError
-from bentos.common import ndjson
-from bentos.common.estimator import Items, Trial
+from bentos.common import ndjson, tuning
+from bentos.common.estimator import Fold, Search, Trial
 from bentos.common.room import Room, load_room
 from steps import tracking
 
@@ -24,42 +26,73 @@ if TYPE_CHECKING:
 
 
 class Standing(BaseModel):
-    """One trial of the leaderboard; `score` is the room's primary metric on the dev set."""
+    """One trial of the leaderboard; `score` is the mean of the room's primary metric over the folds' dev parts, whose
+    scores are `folds`. A trial that was given up has fewer of them."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     candidate: str
     params: dict[str, Any]
     score: float
+    folds: tuple[float, ...]
+    given_up: bool
     seconds: float
     run: str
 
 
+class RunnerUp(BaseModel):
+    """The best trial of another kind of estimator, and by how much the winner's score exceeds its own on the same
+    folds, with a 95 % interval where there are several."""
+
+    model_config = ConfigDict(frozen=True)
+
+    candidate: str
+    score: float
+    margin: float
+    low: float | None = None
+    high: float | None = None
+
+
 class Leaderboard(BaseModel):
-    """Every trial, best first."""
+    """Every trial, best first, those given up last. `ended` says what ended the search."""
 
     model_config = ConfigDict(frozen=True)
 
     metric: str
     standings: tuple[Standing, ...]
+    runner_up: RunnerUp | None = None
+    ended: Literal["trials", "seconds", "space"] = "trials"
 
 
 @step
 def train(
-    model: str, train_set: Path, dev_set: Path, data_version: str, trials: int, seed: int
+    model: str,
+    train_set: Path,
+    dev_set: Path,
+    data_version: str,
+    trials: int,
+    seed: int,
+    seconds: float | None = None,
 ) -> tuple[Annotated[Path, "fitted"], Annotated[str, "mlflow_run"], Annotated[Leaderboard, "leaderboard"]]:
     """The best of `trials` trials as a joblib file, the MLflow run that holds them all, and their leaderboard."""
     # ZenML sees several outputs only where a step returns a literal tuple.
     fitted, run, leaderboard = train_room(
-        load_room(model), train_set, dev_set, data_version, trials, seed, workspace.scratch("train")
+        load_room(model), train_set, dev_set, data_version, trials, seed, workspace.scratch("train"), seconds
     )
     return fitted, run, leaderboard
 
 
 def train_room(
-    room: Room, train_set: Path, dev_set: Path, data_version: str, trials: int, seed: int, folder: Path
+    room: Room,
+    train_set: Path,
+    dev_set: Path,
+    data_version: str,
+    trials: int,
+    seed: int,
+    folder: Path,
+    seconds: float | None = None,
 ) -> tuple[Path, str, Leaderboard]:
-    """Search, tracked. The winner is handed on as it was fitted and scored: calibrated, but not fitted again.
+    """Search, tracked: at most `trials` trials, and none begun after `seconds` where those are given.
 
     Its MLflow run stays open: the release finishes it, or a missed gate fails it.
 
@@ -72,53 +105,89 @@ def train_room(
     client = tracking.client()
     experiment = tracking.experiment(client, room.name)
     with _run(client, experiment, f"training {room.name}", stays_open=True) as parent:
-        settings = {"data_version": data_version, "seed": seed, "trials": trials}
+        settings = {"data_version": data_version, "seed": seed, "trials": trials, "seconds": seconds}
         sizes = {"train_rows": len(train_items), "dev_rows": len(dev_items)}
         tracking.log(client, parent, params={**settings, **sizes})
-        standings: list[Standing] = []
-        winner: tuple[Trial, Any] | None = None
+        folds = room.estimator.folds(train_items, dev_items, seed)
         search = room.estimator.search(seed)
-        while len(standings) < trials and (trial := search.ask()) is not None:
+        standings: list[Standing] = []
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        ended: Literal["trials", "seconds", "space"] = "trials"
+        while len(standings) < trials:
+            if standings and time.monotonic() >= deadline:
+                ended = "seconds"
+                break
+            trial = search.ask()
+            if trial is None:
+                ended = "space"
+                break
             with _run(client, experiment, trial.candidate, parent=parent) as run:
                 tracking.log(client, run, params=trial.params)
-                fitted, standing = _try(room, trial, train_items, dev_items, seed, run)
-                tracking.log(client, run, metrics={room.estimator.METRIC: standing.score, "seconds": standing.seconds})
-            search.tell(trial, standing.score)
-            if all(standing.score > other.score for other in standings):
-                winner = trial, fitted
+                standing = _try(room, trial, folds, search, seed, run)
+                course = list(itertools.accumulate(standing.folds))
+                means = [total / (place + 1) for place, total in enumerate(course)]
+                tracking.log(client, run, metrics={room.estimator.METRIC: means, "seconds": standing.seconds})
+                client.set_tag(run, "given_up", str(standing.given_up).lower())
+            search.tell(standing.score, given_up=standing.given_up)
             standings.append(standing)
-        if winner is None:
+        standings.sort(key=lambda standing: (standing.given_up, -standing.score))
+        if not standings or standings[0].given_up:
             raise ConfigurationError(
                 f"{trials} trials of {room.name} are none at all.",
                 "Set trials to 1 or more in the run configuration, and give the candidates a space.",
             )
-        trial, fitted = winner
+        best = standings[0]
+        leaderboard = Leaderboard(
+            metric=room.estimator.METRIC,
+            standings=tuple(standings),
+            runner_up=runner_up(standings, folds),
+            ended=ended,
+        )
         path = folder / "fitted.joblib"
-        joblib.dump(room.estimator.calibrate(fitted, trial, train_items, dev_items, seed), path)
-        standings.sort(key=lambda standing: standing.score, reverse=True)
-        leaderboard = Leaderboard(metric=room.estimator.METRIC, standings=tuple(standings))
+        winner = Trial(best.candidate, best.params)
+        joblib.dump(room.estimator.finish(winner, train_items, dev_items, seed), path)
+        client.log_dict(parent, leaderboard.model_dump(mode="json"), "leaderboard.json")
         tracking.log(
             client,
             parent,
-            params={"candidate": trial.candidate, **trial.params},
-            metrics={f"dev_{leaderboard.metric}": standings[0].score},
+            params={"candidate": best.candidate, **best.params},
+            metrics={f"dev_{leaderboard.metric}": best.score},
         )
     return path, parent, leaderboard
 
 
-def _try(room: Room, trial: Trial, train: Items, dev: Items, seed: int, run: str) -> tuple[Any, Standing]:
-    """The trial's estimator, and where it stands. A score that is not a number counts as the worst."""
+def runner_up(standings: Sequence[Standing], folds: Sequence[Fold]) -> RunnerUp | None:
+    """The best of another kind than the winner's; `standings` are best first. None where one kind was tried through."""
+    winner = standings[0]
+    for other in standings[1:]:
+        if other.candidate != winner.candidate and not other.given_up and math.isfinite(other.score):
+            figure = tuning.margin(winner.folds, other.folds, len(folds[0].dev) / len(folds[0].train))
+            return RunnerUp(
+                candidate=other.candidate, score=other.score, margin=figure.value, low=figure.low, high=figure.high
+            )
+    return None
+
+
+def _try(room: Room, trial: Trial, folds: Sequence[Fold], search: Search, seed: int, run: str) -> Standing:
+    """Where the trial stands. A score that is not a number counts as the worst."""
     started = time.perf_counter()
-    fitted = room.estimator.fit(trial, train, seed)
-    score = room.estimator.score(fitted, dev, seed)
-    standing = Standing(
+    scores: list[float] = []
+    given_up = False
+    for place, fold in enumerate(folds):
+        score = room.estimator.score(room.estimator.fit(trial, fold.train, seed), fold.dev, seed)
+        scores.append(-math.inf if math.isnan(score) else float(score))
+        if place + 1 < len(folds) and search.gives_up(place, statistics.fmean(scores)):
+            given_up = True
+            break
+    return Standing(
         candidate=trial.candidate,
         params=dict(trial.params),
-        score=-math.inf if math.isnan(score) else score,
+        score=statistics.fmean(scores),
+        folds=tuple(scores),
+        given_up=given_up,
         seconds=time.perf_counter() - started,
         run=run,
     )
-    return fitted, standing
 
 
 @contextmanager

@@ -1,16 +1,14 @@
 """What a room's estimator.py says, as types: candidates and their search, fitting, conversion to ONNX, and evaluation.
 
-Holds the protocol and the searches that rooms share; fits nothing itself and knows no tracking server and no pipeline.
+Holds the protocol alone; the searches that fulfil `Search` stand in `bentos.common.tuning`.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
@@ -37,11 +35,21 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Every number from `low` to `high`, both included: whole ones where both are, and evenly by order of magnitude
+    where `log`."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """A kind of estimator, with the values that each of its parameters may take."""
+    """A kind of estimator, with the values that each of its parameters may take: some that are listed, or a range."""
 
     name: str
-    space: Mapping[str, Sequence[Any]]
+    space: Mapping[str, Sequence[Any] | Range]
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,14 @@ class Trial:
 
     candidate: str
     params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The records that a trial learns from, and those that it is scored on."""
+
+    train: Items
+    dev: Items
 
 
 @dataclass(frozen=True)
@@ -65,25 +81,35 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot as data: the room says what there is to see, a step draws it.
+    """A plot or a table as data: the room says what there is to see, a step draws it.
 
-    `series` maps a legend to its points (x, y), or for a histogram to the sample alone (x, empty).
+    `series` maps a legend to its points (x, y). A histogram has the sample alone (x, empty); a bar has names and
+    lengths; a matrix or a table has a row for each legend (column names, values). `guide` is the line that a reader
+    compares with: where y equals x, or where y is 0.
     """
 
     title: str
-    kind: Literal["histogram", "line", "bar"]
+    kind: Literal["histogram", "line", "scatter", "bar", "matrix", "table"]
     x: str
     y: str
     series: Mapping[str, tuple[Sequence[Any], Sequence[float]]]
     caption: str = ""
+    guide: Literal["", "diagonal", "zero"] = ""
 
 
 class Search(Protocol):
-    """Where trials come from. Adaptive searches learn from `tell`; `ask` returns None when nothing is left to try."""
+    """Where trials come from, one at a time: `ask` for one, `gives_up` after each of its folds, `tell` how it ended.
+    Adaptive searches learn from what they are told."""
 
-    def ask(self) -> Trial | None: ...
+    def ask(self) -> Trial | None:
+        """The next trial; None when nothing is left to try."""
 
-    def tell(self, trial: Trial, score: float) -> None: ...
+    def gives_up(self, fold: int, score: float) -> bool:
+        """Whether the trial asked for last is given up, its mean score being `score` after the fold number `fold`
+        (from 0)."""
+
+    def tell(self, score: float, *, given_up: bool = False) -> None:
+        """The mean score of the trial asked for last, over the folds that it was tried on."""
 
 
 class Estimator(Protocol):
@@ -98,14 +124,19 @@ class Estimator(Protocol):
     def search(self, seed: int) -> Search:
         """The trials to make."""
 
+    def folds(self, train: Items, dev: Items, seed: int) -> Sequence[Fold]:
+        """On what each trial is fitted and scored: one fold, or several for cross-validation. The test set is in none;
+        every trial gets the same folds."""
+
     def fit(self, trial: Trial, train: Items, seed: int) -> Any:
         """The trial's estimator, fitted."""
 
     def score(self, fitted: Any, dev: Items, seed: int) -> float:
-        """The primary metric on the dev set; greater is better. It may not depend on what `calibrate` sets."""
+        """The primary metric on a fold's dev records; greater is better. It may not depend on what `finish` sets."""
 
-    def calibrate(self, fitted: Any, trial: Trial, train: Items, dev: Items, seed: int) -> Any:
-        """The winning trial's estimator with its thresholds or probabilities set, where it has any to set."""
+    def finish(self, trial: Trial, train: Items, dev: Items, seed: int) -> Any:
+        """The winning trial's estimator as it will answer: fitted on all that it may learn from, its thresholds or
+        probabilities set where it has any to set."""
 
     def convert(self, fitted: Any) -> bytes:
         """The ONNX graph."""
@@ -123,26 +154,4 @@ class Estimator(Protocol):
         """How much each feature moves the answer, greatest first."""
 
     def pictures(self, predict: Predict, test: Items, seed: int) -> Sequence[Picture]:
-        """What to look at beside the figures."""
-
-
-class RandomSearch:
-    """Every candidate's grid in one seeded random order without repetition. Learns nothing from scores."""
-
-    def __init__(self, candidates: Sequence[Candidate], seed: int) -> None:
-        trials = list(_grid(candidates))
-        order = np.random.default_rng(seed).permutation(len(trials))
-        self._remaining = (trials[place] for place in order)
-
-    def ask(self) -> Trial | None:
-        return next(self._remaining, None)
-
-    def tell(self, trial: Trial, score: float) -> None:
-        """Scores change nothing here."""
-
-
-def _grid(candidates: Sequence[Candidate]) -> Iterator[Trial]:
-    for candidate in candidates:
-        names = sorted(candidate.space)
-        for values in itertools.product(*(candidate.space[name] for name in names)):
-            yield Trial(candidate.name, dict(zip(names, values, strict=True)))
+        """What to look at beside the figures. `bentos.common.pictures` makes the usual ones."""

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.common import evaluation
-from bentos.common.estimator import Arrays, Candidate, Figure, Picture, Predict, RandomSearch, Run, Split, Trial
+from bentos.common.estimator import Arrays, Candidate, Figure, Fold, Picture, Predict, Run, Split, Trial
+from bentos.common.tuning import RandomSearch
 from bentos.orders.contract import Masked, MaskedLine
 from bentos.orders.features import FEATURES, arrays
 
@@ -39,6 +40,11 @@ def search(seed: int) -> RandomSearch:
     return RandomSearch(CANDIDATES, seed)
 
 
+def folds(train: Sequence[Masked], dev: Sequence[Masked], seed: int) -> Sequence[Fold]:
+    """One: the dev orders are later than those that are learnt from, as in use."""
+    return (Fold(train, dev),)
+
+
 def fit(trial: Trial, train: Sequence[Masked], seed: int) -> Any:
     """A forest that ranks orders by oddness; its threshold is not set yet."""
     from sklearn.ensemble import IsolationForest
@@ -53,18 +59,20 @@ def score(fitted: Any, dev: Sequence[Masked], seed: int) -> float:
     return float(tried.mean_average_precision()[0])
 
 
-def calibrate(fitted: Any, trial: Trial, train: Sequence[Masked], dev: Sequence[Masked], seed: int) -> Any:
-    """Set the threshold so that the declared share of orders which the forest did not learn from is called anomalies.
+def finish(trial: Trial, train: Sequence[Masked], dev: Sequence[Masked], seed: int) -> Any:
+    """The forest of the training orders, with the threshold set so that the declared share of orders which it did not
+    learn from is called anomalies.
 
     scikit-learn's `contamination` takes the share of the training orders, which the forest knows and finds too normal:
     half as many again would be flagged in use. Here each fold of them, in the order of time, is scored by a forest
     fitted on the other folds, and the dev orders by the forest itself.
     """
-    folds = np.arange(len(train)) * FOLDS // len(train)
+    fitted = fit(trial, train, seed)
+    parts = np.arange(len(train)) * FOLDS // len(train)
     unseen = [fitted.score_samples(arrays(dev)["features"])]
     for fold in range(FOLDS):
-        others = [order for order, place in zip(train, folds, strict=True) if place != fold]
-        held_out = [order for order, place in zip(train, folds, strict=True) if place == fold]
+        others = [order for order, place in zip(train, parts, strict=True) if place != fold]
+        held_out = [order for order, place in zip(train, parts, strict=True) if place == fold]
         unseen.append(fit(trial, others, seed).score_samples(arrays(held_out)["features"]))
     fitted.offset_ = np.percentile(np.concatenate(unseen), 100 * EXPECTED_ANOMALY_RATE)
     return fitted

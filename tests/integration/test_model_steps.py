@@ -61,7 +61,7 @@ def a_forest(room: Room, sets: Sets, folder: Path, **params: Any) -> Path:
     """A fitted, calibrated forest as a file, without a search."""
     trial = Trial("isolation_forest", {"n_estimators": 50, "max_samples": 128, "max_features": 1.0, **params})
     train, dev = (ndjson.read(path, room.contract.Masked) for path in (sets.train, sets.dev))
-    fitted = room.estimator.calibrate(room.estimator.fit(trial, train, SEED), trial, train, dev, SEED)
+    fitted = room.estimator.finish(trial, train, dev, SEED)
     path = folder / "fitted.joblib"
     joblib.dump(fitted, path)
     return path
@@ -105,7 +105,8 @@ def test_the_same_seed_trains_the_same_model(room: Room, sets: Sets, tmp_path: P
 
 
 def test_more_trials_than_the_space_holds_try_each_once(room: Room, sets: Sets, tmp_path: Path) -> None:
-    from bentos.common.estimator import Candidate, RandomSearch
+    from bentos.common.estimator import Candidate
+    from bentos.common.tuning import RandomSearch
 
     small = Candidate("isolation_forest", {"n_estimators": (10, 20), "max_samples": (64,), "max_features": (1.0,)})
     few = with_estimator(room, search=lambda seed: RandomSearch((small,), seed))
@@ -240,7 +241,15 @@ def test_figures_stand_inside_their_intervals(room: Room, sets: Sets, onnx: Path
 def test_the_report_is_one_file_that_loads_nothing_and_shows_every_figure(
     room: Room, sets: Sets, onnx: Path, tmp_path: Path
 ) -> None:
-    standing = Standing(candidate="isolation_forest", params={"trees": 50}, score=0.5, seconds=0.1, run="r")
+    standing = Standing(
+        candidate="isolation_forest",
+        params={"trees": 50},
+        score=0.5,
+        folds=(0.5,),
+        given_up=False,
+        seconds=0.1,
+        run="r",
+    )
     leaderboard = Leaderboard(metric="mean_average_precision", standings=(standing,))
     _, parity = export_room(room, a_forest(room, sets, tmp_path), sets.test, tmp_path)
     evaluation = evaluate_room(room, onnx, sets.test, SEED)

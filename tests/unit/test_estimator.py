@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bentos.common.estimator import Candidate, RandomSearch, Split, Trial
+from bentos.common.estimator import Candidate, Split, Trial
+from bentos.common.tuning import RandomSearch
 
 CANDIDATES = (
     Candidate("forest", {"trees": (10, 20), "depth": (1, 2, 3)}),
@@ -15,7 +16,7 @@ CANDIDATES = (
 def drain(search: RandomSearch) -> list[Trial]:
     trials = []
     while (trial := search.ask()) is not None:
-        search.tell(trial, 0.0)
+        search.tell(0.0)
         trials.append(trial)
     return trials
 

@@ -98,8 +98,7 @@ def test_a_calibrated_forest_flags_about_the_declared_share_of_orders_it_has_not
     orders = read_masked(tmp_path, 1, 2, 3)
     order = np.random.default_rng(0).permutation(len(orders))
     train, dev, test = (([orders[place] for place in part]) for part in np.split(order, [200, 300]))
-    fitted = estimator.fit(TRIAL, train, seed=0)
-    estimator.calibrate(fitted, TRIAL, train, dev, seed=0)
+    fitted = estimator.finish(TRIAL, train, dev, seed=0)
     rate = (estimator.reference(fitted, test)["label"] == -1).mean()
     assert rate == pytest.approx(estimator.EXPECTED_ANOMALY_RATE, abs=0.05)
 
