@@ -31,6 +31,8 @@ LIBRARIES = {
 """What a service may import, and the distribution that holds it."""
 NEVER_IMPORTED = ("uvloop", "httptools")
 """What uvicorn takes up where it is installed: BentoML alone brings asyncio and h11, at half the speed."""
+ALSO_STARTED = (Path("bentos/common/smoke.py"),)
+"""What a bento's image is started with besides its service."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def runtime(service: Path, root: Path) -> Runtime:
 
     Raises `ConfigurationError` where it imports a library that a service may not, or one that isn't installed.
     """
-    waiting, modules = [service], {service}
+    waiting = [service, *ALSO_STARTED]
+    modules = set(waiting)
     while waiting:
         module = waiting.pop()
         for name in _imports(root / module):

@@ -40,14 +40,15 @@ def clone(tmp_path: Path, repository: GitopsRepository) -> Path:
 
 @pytest.fixture
 def rendered(clone: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """Every object by environment and kind."""
+    """Every object of the service by environment and kind."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl")
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for folder in sorted((clone / "environments").glob("*/orders")):
         done = subprocess.run(["kubectl", "kustomize", folder], check=True, capture_output=True, text=True)
         assert not done.stderr
-        found[folder.parent.name] = {it["kind"]: it for it in yaml.safe_load_all(done.stdout)}
+        objects = yaml.safe_load_all(done.stdout)
+        found[folder.parent.name] = {it["kind"]: it for it in objects if "smoke" not in it["metadata"]["name"]}
     return found
 
 
