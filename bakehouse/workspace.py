@@ -58,6 +58,12 @@ def images() -> Path:
     return path
 
 
+def image_registry() -> str | None:
+    """The registry that images are pushed to (`BAKEHOUSE_IMAGE_REGISTRY`, a host or a host and a path), else None: then
+    a bento's archive in the image store is its image."""
+    return os.environ.get("BAKEHOUSE_IMAGE_REGISTRY", "").rstrip("/") or None
+
+
 def reports() -> Path:
     """Reports named by their digest (`<64 hex digits>.<suffix>`), so that evidence is readable without a database."""
     path = state() / "reports"
