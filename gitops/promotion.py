@@ -22,6 +22,7 @@ from gitops.history import Entry, Timeline, released, timeline
 from gitops.holds import refuse_if_held
 from gitops.release import Release
 from gitops.repository import PROPOSALS, GitopsRepository, Snapshot
+from gitops.running_gates import Candidate
 
 if TYPE_CHECKING:
     from gitops.observations import Observations
@@ -141,11 +142,10 @@ class _Attempt:
         if release_folder(snapshot, source) == release_folder(snapshot, target):
             self.outcome = Promotion("already there", source, target, release, previous, _landed(there).sha)
             return None
-        seen = self.observe() if asked.require_healthy and self.observe is not None else None
-        candidate = promotion_gates.Candidate(release, arriving, there, datetime.now(UTC))
-        gates = promotion_gates.verdicts(snapshot, candidate, asked, seen, self.allow_rolled_back)
+        candidate = Candidate(release, arriving, there, datetime.now(UTC))
+        gates = promotion_gates.verdicts(snapshot, candidate, asked, self.observe, self.allow_rolled_back)
         require(gates, f"{self.model} {release.model_version} is not let into {self.environment}")
-        policy = "review" if asked.policy == "review" else release.promotion_policy
+        policy = "review" if asked.policy == "review" or asked.approvals else release.promotion_policy
         name = f"{self.model}-{release.model_version}-to-{self.environment}"
         body = proposal.body(source, target, release, previous, gates)
         path = _written(self.proposals / f"{name}.md", body)

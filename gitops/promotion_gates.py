@@ -1,20 +1,31 @@
-"""What an environment asks of a release before it lets it in: gates as data in its settings, and their verdicts."""
+"""What an environment asks of a release before it lets it in: gates as data in its settings, and their verdicts.
+
+Holds the gates that git answers. What is asked of the release where it runs already stands in `running_gates`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    ValidationError,
+    model_validator,
+)
 
 from bakehouse.errors import ConfigurationError, ReleaseError
 from bakehouse.gates import GateResult, at_least, at_most, holds
 from gitops.environment import Place, release_folder
-from gitops.history import Timeline
 from gitops.holds import describe, held, how_to_lift
 from gitops.release import Release
 from gitops.repository import ENVIRONMENTS, Snapshot
+from gitops.running_gates import Candidate, Health, Measured, Traffic, delivered_health
 
 if TYPE_CHECKING:
     from gitops.observations import Observations
@@ -29,21 +40,20 @@ class Admission(BaseModel):
 
     source: str = Field(alias="from")
     policy: Literal["as the model says", "review"] = "as the model says"
+    approvals: NonNegativeInt = 0
     soak_seconds: NonNegativeFloat = 0
     require_healthy: bool = True
+    health: Literal["delivery", "prometheus"] = "delivery"
+    prometheus: Traffic | None = None
     max_evidence_age_days: PositiveFloat | None = None
     compared_with_champion: bool = True
     evidence: tuple[Piece, ...] = ()
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """A release on its way: what would enter, where it stands now, and both histories."""
-
-    release: Release
-    source: Timeline
-    target: Timeline
-    moment: datetime
+    @model_validator(mode="after")
+    def _names_the_prometheus_it_asks(self) -> Admission:
+        if self.health == "prometheus" and self.prometheus is None:
+            raise ValueError("health comes from prometheus, so that the section prometheus must name its url")
+        return self
 
 
 def settings_path(environment: str) -> str:
@@ -80,10 +90,17 @@ def verdicts(
     snapshot: Snapshot,
     candidate: Candidate,
     asked: Admission,
-    observations: Observations | None,
+    observe: Callable[[], Observations] | None,
     allow_rolled_back: bool,
 ) -> tuple[GateResult, ...]:
     """Every gate's verdict, passed or missed."""
+    return (*from_git(snapshot, candidate, asked, allow_rolled_back), *_where_it_runs(candidate, asked, observe))
+
+
+def from_git(
+    snapshot: Snapshot, candidate: Candidate, asked: Admission, allow_rolled_back: bool
+) -> tuple[GateResult, ...]:
+    """The verdicts for which git alone is asked."""
     path = settings_path(candidate.target.place.environment)
     results = [
         no_hold(snapshot, candidate.target.place),
@@ -97,19 +114,39 @@ def verdicts(
     if asked.max_evidence_age_days is not None:
         age = (candidate.moment - candidate.release.created_at).total_seconds() / 86400
         results.append(at_most("evidence_age_days", age, asked.max_evidence_age_days, f"{path}: max_evidence_age_days"))
-    if asked.require_healthy:
-        results.append(_healthy(candidate, observations, f"{path}: require_healthy"))
-    results.append(
-        at_least(
-            "soak_seconds",
-            _soaked(candidate, asked, observations),
-            asked.soak_seconds,
-            f"{path}: soak_seconds",
-            f"how long {candidate.source.place.environment} has had it"
-            + (" and answered well" if asked.require_healthy else ""),
-        )
-    )
     return tuple(results)
+
+
+def soaked(candidate: Candidate, asked: Admission, health: Health | None = None) -> GateResult:
+    """Whether the source has had the release for long enough; with `health`, has answered well for so long."""
+    since_it_landed = max(0.0, (candidate.moment - candidate.landed).total_seconds())
+    return at_least(
+        "soak_seconds",
+        since_it_landed if health is None else min(since_it_landed, health.seconds),
+        asked.soak_seconds,
+        f"{settings_path(candidate.target.place.environment)}: soak_seconds",
+        f"how long {candidate.source.place.environment} has had it" + ("" if health is None else " and answered well"),
+    )
+
+
+def _where_it_runs(
+    candidate: Candidate, asked: Admission, observe: Callable[[], Observations] | None
+) -> Iterator[GateResult]:
+    path = settings_path(candidate.target.place.environment)
+    measured = None
+    if asked.prometheus is not None:
+        measured = Measured(candidate, asked.prometheus, f"{path}: prometheus")
+    health: Health | None = None
+    if asked.require_healthy:
+        if asked.health == "prometheus" and measured is not None:
+            health = measured.health(asked.soak_seconds)
+        else:
+            health = delivered_health(candidate, observe)
+        good = health.figure == "healthy"
+        yield holds("healthy", good, health.figure, "healthy", f"{path}: require_healthy", health.explanation)
+    yield soaked(candidate, asked, health)
+    if measured is not None:
+        yield from measured.gates()
 
 
 def no_hold(snapshot: Snapshot, target: Place) -> GateResult:
@@ -197,36 +234,3 @@ def _lineage_of_comparisons(candidate: Candidate, down_to: int) -> list[int]:
             release = None
         champion = release.evidence.champion if release is not None else None
     return compared
-
-
-def _healthy(candidate: Candidate, observations: Observations | None, source: str) -> GateResult:
-    figure = _health(candidate, observations)
-    place = candidate.source.place
-    explanation = "" if figure == "healthy" else f"`bakehouse status` shows what was seen of {place}"
-    return holds("healthy", figure == "healthy", figure, "healthy", source, explanation)
-
-
-def _health(candidate: Candidate, observations: Observations | None) -> str:
-    place = candidate.source.place
-    seen = observations.of(place.environment, place.model) if observations is not None else None
-    if seen is None:
-        return "not observed: nothing delivers it (`bakehouse deliver` does on a laptop)"
-    if seen.running is None or seen.running.release_digest != candidate.release.digest:
-        running = f"model version {seen.running.model_version}" if seen.running is not None else "nothing"
-        return f"{running} is running" + (f" ({seen.message})" if seen.message else "")
-    return "healthy" if seen.healthy else f"unhealthy: {seen.message}"
-
-
-def _soaked(candidate: Candidate, asked: Admission, observations: Observations | None) -> float:
-    """Seconds since the source has had the release; where health counts, since it has answered without a break."""
-    landed = candidate.source.current
-    if landed is None:
-        return 0.0
-    since = landed.commit.time
-    if asked.require_healthy:
-        place = candidate.source.place
-        seen = observations.of(place.environment, place.model) if observations is not None else None
-        if seen is None or seen.since is None or _health(candidate, observations) != "healthy":
-            return 0.0
-        since = max(since, seen.since)
-    return max(0.0, (candidate.moment - since).total_seconds())

@@ -1,0 +1,124 @@
+"""A real Prometheus that scrapes what a test lets it, labelled as pods are in a cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import yaml
+
+from tests.served import free_port
+
+DEADLINE_SECONDS = 60
+
+
+@dataclass
+class Exporter:
+    """A small `/metrics` that answers the series of the last `tell`, in Prometheus' text format."""
+
+    series: dict[str, float] = field(default_factory=dict)
+    url: str = ""
+
+    def tell(self, series: Mapping[str, float]) -> None:
+        """Answer these from now on, beside those of before."""
+        self.series = {**self.series, **series}
+
+
+@dataclass(frozen=True)
+class Scraping:
+    """A running Prometheus."""
+
+    url: str
+
+    def value(self, query: str) -> float | None:
+        """The first value of an instant query, if there is any."""
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=30, trust_env=False).json()
+        rows = answer["data"]["result"]
+        return float(rows[0]["value"][1]) if rows else None
+
+    def wait_for(self, query: str, wanted: Callable[[float], bool]) -> None:
+        """Wait until the query's value is as wanted."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while time.monotonic() < deadline:
+            value = self.value(query)
+            if value is not None and wanted(value):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{query} is {self.value(query)}")
+
+
+@contextmanager
+def exporter() -> Iterator[Exporter]:
+    made = Exporter()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = "".join(f"{name} {value}\n" for name, value in made.series.items()).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    made.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def prometheus(program: str, folder: Path, environments: Mapping[str, list[str]]) -> Iterator[Scraping]:
+    """Prometheus, scraping these addresses of each environment five times a second, until the block ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = [
+        {"targets": [address.removeprefix("http://") for address in addresses], "labels": {"environment": name}}
+        for name, addresses in environments.items()
+    ]
+    configuration = {
+        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+        "scrape_configs": [{"job_name": "models", "static_configs": targets}],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    port = free_port()
+    command = [
+        program,
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    running = Scraping(f"http://127.0.0.1:{port}")
+    try:
+        _wait_until_ready(process, running.url, folder / "log")
+        yield running
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/-/ready", timeout=5, trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"Prometheus did not become ready:\n{log.read_text()}")
