@@ -8,14 +8,16 @@ import tempfile
 from pathlib import Path
 
 from bakehouse.errors import ConfigurationError, ReleaseError
-from gitops import git
+from gitops import git, signing
+from gitops.environment import SETTINGS
 from gitops.repository import ENVIRONMENTS
 
 
 def found(place: Path, branch: str, checkout: Path) -> None:
     """Make the bare repository at `place`, whole or not at all; another process that does the same at once is no harm.
 
-    Its content is `environments/` as the checkout's HEAD has it, or as the files are where they are not in git.
+    Its content is `environments/` as the checkout's HEAD has it, or as the files are where they are not in git; and
+    this machine's public key, so that each environment believes the releases that are signed here.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f"{place.name}.", dir=place.parent))
@@ -45,9 +47,19 @@ def _tree(building: Path, checkout: Path) -> str:
             if not (checkout / ENVIRONMENTS).is_dir():
                 raise ConfigurationError(f"{checkout} has no folder {ENVIRONMENTS}.", "Run this in a checkout.")
             shutil.copytree(checkout / ENVIRONMENTS, source / ENVIRONMENTS)
+        _believe_this_machine(source)
         extra = {"GIT_INDEX_FILE": str(Path(folder) / "index"), "GIT_WORK_TREE": str(source), "GIT_DIR": str(building)}
         git.run(source, "add", "--all", "--force", ".", extra=extra)
         return git.run(building, "write-tree", extra=extra).decode().strip()
+
+
+def _believe_this_machine(source: Path) -> None:
+    public = signing.public_key()
+    for settings in sorted((source / ENVIRONMENTS).glob(f"*/{SETTINGS}")):
+        if public is not None:
+            signer = source / signing.folder(settings.parent.name) / signing.OWN_SIGNER
+            signer.parent.mkdir(exist_ok=True)
+            signer.write_text(public, encoding="utf-8")
 
 
 def _export_committed(checkout: Path, destination: Path) -> bool:

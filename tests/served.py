@@ -20,13 +20,14 @@ import numpy as np
 from bakehouse import archives
 from bentos.common.packaging import BuiltBento, build_bento
 from bentos.common.room import load_room
+from gitops.signing import sign
 
 LINEAGE: Mapping[str, Any] = {
     "data_version": "0123456789abcdef0123456789abcdef",
     "code_commit": "f" * 40,
     "built_at": "2026-01-02T03:04:05Z",
 }
-START_SECONDS = 60
+START_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class Served:
     bento: Path
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=30)
+        return httpx.Client(base_url=self.url, timeout=120)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal to the parent, as a supervisor does, and wait."""
         self.process.send_signal(how)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 def forest(path: Path) -> Path:
@@ -63,7 +64,7 @@ def forest(path: Path) -> Path:
 def orders_bento(folder: Path, version: int = 1) -> tuple[BuiltBento, Path]:
     """Build it, and unpack it to a folder as delivery does."""
     folder.mkdir(parents=True, exist_ok=True)
-    built = build_bento(load_room("orders"), forest(folder / "model.onnx"), version, LINEAGE, folder)
+    built = build_bento(load_room("orders"), forest(folder / "model.onnx"), version, LINEAGE, folder, sign)
     return built, archives.unpack(built.archive, built.digest, folder / "unpacked")
 
 
@@ -118,7 +119,7 @@ def _wait_until_ready(served: Served) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and served.process.poll() is None:
         try:
-            if httpx.get(f"{served.url}/readyz", timeout=5).status_code == 200:
+            if httpx.get(f"{served.url}/readyz", timeout=30).status_code == 200:
                 return
         except httpx.TransportError:
             pass

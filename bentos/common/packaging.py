@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -23,27 +23,42 @@ from pydantic import ValidationError
 
 from bakehouse import archives, workspace
 from bakehouse.errors import ConfigurationError, DataError
+from bakehouse.signatures import SIGNATURE_FILE
 from bentos.common.identity import GRAPH_FILE, IDENTITY_FILE, Identity
+from bentos.common.locked import LOCK_FILE, locked
 from bentos.common.room import Room
 from bentos.common.runtime import runtime
 from bentos.common.sbom import sbom
 
 SBOM_FILE = "sbom.cdx.json"
+CARD_FILE = "card.md"
+
+Sign = Callable[[Path], Path]
+"""Signs a folder, and returns the signature, which it has written into it."""
 
 
 @dataclass(frozen=True)
 class BuiltBento:
-    """`digest` is that of `archive`, `model_digest` that of the graph in it; `sbom` is also in the archive."""
+    """`digest` is that of `archive`, `model_digest` that of the graph in it; `sbom` and `signature` are also in the
+    archive."""
 
     archive: Path
     digest: str
     model_digest: str
     sbom: Path
+    signature: Path
 
 
-def build_bento(room: Room, model_onnx: Path, model_version: int, lineage: Mapping[str, Any], out: Path) -> BuiltBento:
+def build_bento(
+    room: Room,
+    model_onnx: Path,
+    model_version: int,
+    lineage: Mapping[str, Any],
+    out: Path,
+    sign: Sign,
+) -> BuiltBento:
     """Build the bento of `room` around the graph `model_onnx`, as `<model>-<model version>.bento` in the folder `out`,
-    with its bill of materials beside it.
+    with its bill of materials and the signature of its `src/` beside it.
 
     `lineage` says `data_version`, `code_commit` and `built_at`; the same arguments give the same digest. Raises
     `DataError` where the graph is missing or lineage incomplete, `ConfigurationError` where BentoML refuses the room.
@@ -54,23 +69,28 @@ def build_bento(room: Room, model_onnx: Path, model_version: int, lineage: Mappi
     out.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=workspace.state(), prefix="bento-"))
     try:
-        context = scratch / "context"
+        context = scratch / f"{room.name}-{model_version}"  # the name that is signed
         for module in needed.modules:
             (context / module).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / module, context / module)
         shutil.copyfile(model_onnx, context / GRAPH_FILE)
         (context / IDENTITY_FILE).write_text(identity.model_dump_json(indent=2) + "\n")
+        (context / LOCK_FILE).write_text(locked(needed.distributions))
+        shutil.copyfile(room.folder / CARD_FILE, context / CARD_FILE)
         bill = sbom(identity, needed.distributions)
         (context / SBOM_FILE).write_text(bill)
         (context / "bentofile.yaml").write_text(_bentofile(room, identity, needed.distributions))
+        signed = sign(context).read_bytes()
         bento = _build(context, scratch / "home", room.name, identity)
         archive = out / f"{room.name}-{model_version}.bento"
         digest = archives.pack(bento, archive)
         bill_file = out / f"{room.name}-{model_version}.{SBOM_FILE}"
         bill_file.write_text(bill)
+        signature = out / f"{room.name}-{model_version}.{SIGNATURE_FILE}"
+        signature.write_bytes(signed)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return BuiltBento(archive, digest, identity.model_digest, bill_file)
+    return BuiltBento(archive, digest, identity.model_digest, bill_file, signature)
 
 
 def _identity(room: Room, model_onnx: Path, model_version: int, lineage: Mapping[str, Any]) -> Identity:

@@ -101,7 +101,7 @@ def trusted(room: Predictor[Any, Any], bento: Path | None = None) -> tuple[Pipel
     """
     folder = bento or Path(__file__).resolve().parents[2]
     identity = Identity.of(folder)
-    identity.agree_with_release()
+    identity.agree_with_release(folder)
     pipeline = Pipeline(room, OnnxModel(folder / GRAPH_FILE, identity.model_digest), identity.model_version)
     try:
         pipeline.predict(to_json(room.example))

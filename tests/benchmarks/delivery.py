@@ -132,6 +132,7 @@ def _releases(folder: Path) -> tuple[Release, Release]:
     from bentos.common.forest_converter import to_onnx
     from bentos.common.packaging import build_bento
     from bentos.common.room import load_room
+    from gitops.signing import sign
 
     room = load_room(MODEL)
     made = []
@@ -140,7 +141,7 @@ def _releases(folder: Path) -> tuple[Release, Release]:
         graph = folder / f"{version}.onnx"
         graph.write_bytes(to_onnx(IsolationForest(random_state=version).fit(noise)))
         lineage = {"data_version": "0" * 32, "code_commit": "unversioned", "built_at": now()}
-        bento = build_bento(room, graph, version, lineage, folder / "bentos")
+        bento = build_bento(room, graph, version, lineage, folder / "bentos", sign)
         bento.archive.rename(workspace.images() / f"{bento.digest.removeprefix('sha256:')}.bento")
         image = Image(name=f"bakehouse/{MODEL}", tag=str(version), digest=bento.digest)
         stand_in = fake_bento.build(folder, version, MODEL)

@@ -291,9 +291,10 @@ def _order() -> bytes:
 def _bakehouse(graph: Path, port: int, variables: dict[str, str] | None = None) -> Command:
     from bentos.common.packaging import build_bento
     from bentos.common.room import load_room
+    from gitops.signing import sign
 
     lineage = {"data_version": "0" * 32, "code_commit": "unversioned", "built_at": "2026-01-01T00:00:00Z"}
-    built = build_bento(load_room("orders"), graph, 1, lineage, graph.parent)
+    built = build_bento(load_room("orders"), graph, 1, lineage, graph.parent, sign)
     bento = archives.unpack(built.archive, built.digest, graph.parent / "unpacked")
     return Command(
         [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)],

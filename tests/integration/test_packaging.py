@@ -18,6 +18,7 @@ from bakehouse import archives, workspace
 from bakehouse.errors import ConfigurationError, DataError
 from bentos.common.packaging import BuiltBento, build_bento
 from bentos.common.room import load_room
+from gitops.signing import KEY_VARIABLE, sign
 from tests.served import LINEAGE, forest
 
 
@@ -32,14 +33,15 @@ def built(graph: Path, tmp_path_factory: pytest.TempPathFactory) -> BuiltBento:
     folder = tmp_path_factory.mktemp("built")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEHOUSE_STATE", str(folder / "state"))
-        return build_bento(load_room("orders"), graph, 3, LINEAGE, folder)
+        patch.delenv(KEY_VARIABLE, raising=False)
+        return build_bento(load_room("orders"), graph, 3, LINEAGE, folder, sign)
 
 
 @pytest.fixture
 def build(graph: Path, tmp_path: Path) -> Callable[..., BuiltBento]:
     def builder(out: str = "out", **changed: Any) -> BuiltBento:
         given: dict[str, Any] = {"model_onnx": graph, "model_version": 3, "lineage": LINEAGE, **changed}
-        return build_bento(given.pop("room", None) or load_room("orders"), out=tmp_path / out, **given)
+        return build_bento(given.pop("room", None) or load_room("orders"), out=tmp_path / out, sign=sign, **given)
 
     return builder
 
@@ -105,8 +107,11 @@ def test_it_holds_the_runtime_modules_the_graph_and_its_papers_and_nothing_else(
         "env/python/requirements.in",
         "env/python/requirements.txt",
         "src/bentofile.yaml",
+        "src/card.md",
         "src/model.json",
         "src/model.onnx",
+        "src/model.sig",
+        "src/requirements.lock",
         "src/sbom.cdx.json",
     }
 
@@ -164,6 +169,7 @@ def test_it_builds_below_a_hidden_folder_as_the_state_folder_is_one(
     build: Callable[..., BuiltBento], built: BuiltBento, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BAKEHOUSE_STATE", str(tmp_path / ".hidden" / "state"))
+    monkeypatch.setenv(KEY_VARIABLE, str(built.archive.parent / "state" / "signing-key.pem"))
     assert build().digest == built.digest
 
 
