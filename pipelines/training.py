@@ -11,6 +11,7 @@ from steps.admit import admit
 from steps.champion import champion
 from steps.check import check
 from steps.decide import decide
+from steps.describe import describe
 from steps.evaluate import evaluate
 from steps.explain import explain
 from steps.export import export
@@ -43,7 +44,8 @@ def training(
     onnx, parity = export(model, fitted, test_set)
     incumbent, champion_version, champion_onnx = champion(model, release_to)
     evaluation = evaluate(model, onnx, test_set, mlflow_run, seed, champion_version, champion_onnx)
-    model_report, _ = explain(model, onnx, test_set, leaderboard, parity, evaluation, mlflow_run, seed)
+    model_card, card_gate = describe(model, data_version, leaderboard, parity, evaluation, mlflow_run)
+    model_report, _ = explain(model, onnx, test_set, leaderboard, parity, evaluation, model_card, mlflow_run, seed)
     verdict = decide(
         model,
         mlflow_run,
@@ -56,7 +58,9 @@ def training(
         expectations_report,
         profile_report,
         model_report,
+        model_card,
+        card_gate,
     )
-    model_version, code, code_commit = register(model, mlflow_run, data, fitted, onnx, verdict)
+    model_version, code, code_commit = register(model, mlflow_run, data, fitted, onnx, model_card, verdict)
     bento = package(model, onnx, model_version, data_version, code_commit)
     release(model, release_to, mlflow_run, data, acceptance, leaderboard, evaluation, verdict, code, bento)

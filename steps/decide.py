@@ -44,9 +44,11 @@ def decide(
     expectations_report: Path,
     profile_report: Path,
     model_report: Path,
+    model_card: Path,
+    card_gate: GateResult,
 ) -> Annotated[Verdict, "verdict"]:
     """Keep the reports, write the gates to the MLflow run, and raise `GateError` with every miss where there is one."""
-    measured = (*acceptance.gates, *expectations.gates, *champion.gates, *parity.gates, *evaluation.gates)
+    measured = (*acceptance.gates, *expectations.gates, *champion.gates, *parity.gates, *evaluation.gates, card_gate)
     verdict = Verdict(
         gates=(*measured, *unmeasured(load_room(model).problem, measured)),
         reports={
@@ -54,6 +56,7 @@ def decide(
             "expectations.html": reports.keep(expectations_report, ".html"),
             "profile.html": reports.keep(profile_report, ".html"),
             "model.html": reports.keep(model_report, ".html"),
+            "model_card.md": reports.keep(model_card, ".md"),
         },
     )
     record(mlflow_run, verdict)

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @step
 def register(
-    model: str, mlflow_run: str, data: DataVersion, fitted: Path, onnx: Path, verdict: Verdict
+    model: str, mlflow_run: str, data: DataVersion, fitted: Path, onnx: Path, model_card: Path, verdict: Verdict
 ) -> tuple[Annotated[int, "model_version"], Annotated[Code, "code"], Annotated[str, "code_commit"]]:
     """The graph in MLflow's registry, with signature and example; the estimator it came from beside it in the run.
 
@@ -43,4 +43,5 @@ def register(
     client.log_artifact(mlflow_run, str(kept), "estimator")
     for name, value in tags.items():
         client.set_tag(mlflow_run, name, value)
-    return registry.add(model, mlflow_run, onnx, example, tags), code, code.commit
+    card = model_card.read_text(encoding="utf-8")
+    return registry.add(model, mlflow_run, onnx, example, tags, card), code, code.commit

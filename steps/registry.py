@@ -30,6 +30,9 @@ FOLDER = "model"
 REQUIREMENTS = ("onnxruntime", "numpy")
 USED_UP = "numbers_used_up_to"
 MEANT_FOR = "meant_for_version"
+MOST_DESCRIBED = 5_000
+"""The length of the column in MLflow's database: PostgreSQL refuses more."""
+_CUT = "\n\n… The whole card is model_card.md in the run."
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +42,25 @@ _LOST = (
 )
 
 
-def add(model: str, run: str, onnx: Path, example: Mapping[str, NDArray[Any]] | None, tags: Mapping[str, str]) -> int:
-    """Log the graph to the MLflow run as a model with its signature, and register it. Returns the new version."""
+def add(
+    model: str,
+    run: str,
+    onnx: Path,
+    example: Mapping[str, NDArray[Any]] | None,
+    tags: Mapping[str, str],
+    card: str = "",
+) -> int:
+    """Log the graph to the MLflow run as a model with its signature, and register it, described by as much of its
+    Markdown `card` as the registry's column takes. Returns the new version."""
     client = tracking.client()
     _make_sure_of(client, model)
     source = log(client, run, onnx, example)
-    return int(client.create_model_version(model, source=source, run_id=run, tags=dict(tags)).version)
+    described = card if len(card) <= MOST_DESCRIBED else f"{card[: MOST_DESCRIBED - len(_CUT)]}{_CUT}"
+    return int(
+        client.create_model_version(
+            model, source=source, run_id=run, tags=dict(tags), description=described or None
+        ).version
+    )
 
 
 def log(client: MlflowClient, run: str, onnx: Path, example: Mapping[str, NDArray[Any]] | None) -> str:

@@ -37,7 +37,7 @@ def figure(by_replicate: Floats, *, greater_is_better: bool | None = True) -> Fi
 
 def mean(values: Floats | Bools, weights: Floats) -> Floats:
     """The weighted mean of `values` [rows] (or the share of true ones) by replicate: weights [replicates, rows]."""
-    return _divide(weights @ values, weights.sum(axis=1))
+    return divide(weights @ values, weights.sum(axis=1))
 
 
 def at_prevalence(counts: Floats, origins: NDArray[np.int64], prevalence: float) -> Floats:
@@ -48,17 +48,17 @@ def at_prevalence(counts: Floats, origins: NDArray[np.int64], prevalence: float)
     """
     copies = counts[:, origins]
     wanted = prevalence / (1 - prevalence) * counts.sum(axis=1, keepdims=True)
-    return np.hstack([counts, copies * _divide(wanted, copies.sum(axis=1, keepdims=True))])
+    return np.hstack([counts, copies * divide(wanted, copies.sum(axis=1, keepdims=True))])
 
 
 def precision(flagged: Bools, positive: Bools, weights: Floats) -> Floats:
     """The weighted share of flagged rows that are positive; not a number where none is flagged."""
-    return _divide(weights @ (flagged & positive), weights @ flagged)
+    return divide(weights @ (flagged & positive), weights @ flagged)
 
 
 def recall(flagged: Bools, positive: Bools, weights: Floats) -> Floats:
     """The weighted share of positive rows that are flagged; not a number where none is positive."""
-    return _divide(weights @ (flagged & positive), weights @ positive)
+    return divide(weights @ (flagged & positive), weights @ positive)
 
 
 def average_precision(scores: Floats, positive: Bools, weights: Floats) -> Floats:
@@ -76,7 +76,7 @@ def precision_recall(scores: Floats, positive: Bools, weights: Floats) -> tuple[
     drawn = weights[:, order]
     hits = np.cumsum(drawn * positive[order], axis=1)
     flagged = np.cumsum(drawn, axis=1)[:, last_of_ties]
-    return _divide(hits[:, last_of_ties], flagged), _divide(hits[:, last_of_ties], hits[:, -1:])
+    return divide(hits[:, last_of_ties], flagged), divide(hits[:, last_of_ties], hits[:, -1:])
 
 
 def rank_correlation(first: Floats, second: Floats, counts: Floats) -> Floats:
@@ -89,7 +89,7 @@ def rank_correlation(first: Floats, second: Floats, counts: Floats) -> Floats:
         centred.append(ranks - mean(ranks, counts)[:, None])
     one, other = centred
     together = (counts * one * other).sum(axis=1)
-    return _divide(together, np.sqrt((counts * one**2).sum(axis=1) * (counts * other**2).sum(axis=1)))
+    return divide(together, np.sqrt((counts * one**2).sum(axis=1) * (counts * other**2).sum(axis=1)))
 
 
 def permutation_importance(
@@ -110,13 +110,14 @@ def permutation_importance(
     return dict(sorted(moved.items(), key=lambda item: item[1], reverse=True))
 
 
+def divide(numerator: Floats, denominator: Floats) -> Floats:
+    """Their quotient, not a number where the denominator is 0."""
+    shape = np.broadcast(numerator, denominator).shape
+    quotient: Floats = np.divide(numerator, denominator, out=np.full(shape, np.nan), where=denominator != 0)
+    return quotient
+
+
 def _average_ranks(scores: Floats) -> Floats:
     _, places, sizes = np.unique(scores, return_inverse=True, return_counts=True)
     ranks: Floats = np.cumsum(sizes) - (sizes - 1) / 2
     return ranks[places]
-
-
-def _divide(numerator: Floats, denominator: Floats) -> Floats:
-    shape = np.broadcast(numerator, denominator).shape
-    quotient: Floats = np.divide(numerator, denominator, out=np.full(shape, np.nan), where=denominator != 0)
-    return quotient

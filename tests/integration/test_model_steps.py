@@ -20,7 +20,9 @@ from bentos.common.estimator import Trial
 from bentos.common.room import Room, load_room
 from steps import tracking
 from steps.evaluate import Evaluation, evaluate_room
-from steps.explain import draw, look, report
+from steps.describe import rendered
+from steps.drawing import draw
+from steps.explain import look, report
 from steps.export import Parity, export_room
 from steps.split import split_file
 from steps.train import Leaderboard, Standing, train_room
@@ -255,7 +257,8 @@ def test_the_report_is_one_file_that_loads_nothing_and_shows_every_figure(
     evaluation = evaluate_room(room, onnx, sets.test, SEED)
     importance, pictures = look(room, onnx, sets.test, SEED)
     drawn = {picture.title: draw(picture) for picture in pictures}
-    page = report(room, leaderboard, parity, evaluation, pictures, drawn)
+    card = rendered(room, DATA_VERSION, leaderboard, parity, evaluation)
+    page = report(room, leaderboard, parity, evaluation, card, pictures, drawn)
     assert set(importance) == set(room.features.FEATURES)
     assert len(pictures) == 3
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
@@ -275,8 +278,9 @@ def test_what_a_room_says_is_text_in_the_report_and_never_markup(room: Room, set
         Leaderboard(metric="m", standings=()),
         Parity(rows=0, agreement=1, difference=0, gates=()),
         evaluate_room(room, onnx, sets.test, SEED),
+        "# Card\n\n<script>alert(1)</script>",
         (),
         {},
     )
     assert "<script>" not in page
-    assert "&lt;script&gt;" in page
+    assert page.count("&lt;script&gt;") == 2
