@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from bakehouse.errors import BakehouseError
-from commands import changes, delivery, questions, releases
+from commands import changes, delivery, images, questions, releases
 from gitops import display
 from terraform.platform import commands as platform
 from terraform.policies import commands as governance
@@ -36,6 +36,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     changes.rollback,
     changes.hold,
     delivery.deliver,
+    images.image,
 )
 for command in _COMMANDS:
     app.command()(command)

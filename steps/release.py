@@ -8,7 +8,7 @@ from typing import Annotated
 from zenml import get_step_context, step
 
 from bentos.common.room import load_room
-from gitops import promotion
+from gitops import promotion, stores
 from gitops.release import Choice, Code, Data, Evidence, Image, Metric, Release, Run, RunnerUp, now
 from gitops.repository import GitopsRepository
 from steps import tracking
@@ -43,7 +43,7 @@ def release(
     document = Release(
         model=model,
         model_version=package.model_version,
-        image=Image(name=f"bakehouse/{model}", tag=str(package.model_version), digest=package.digest),
+        image=Image(name=package.image, tag=str(package.model_version), digest=package.digest),
         model_digest=package.model_digest,
         data=bound_data(data, acceptance),
         code=code,
@@ -53,7 +53,8 @@ def release(
         created_at=now(),
         created_by=repository.identity(),
     )
-    commit = promotion.commit_release(repository, environment, document)
+    bundle = stores.report(package.signature).read_bytes()
+    commit = promotion.commit_release(repository, environment, document, bundle)
     _follow(repository, mlflow_run)
     return commit
 
@@ -96,6 +97,7 @@ def evidence(leaderboard: Leaderboard, evaluation: Evaluation, verdict: Verdict,
         choice=choice(leaderboard),
         reports=verdict.reports,
         sbom=package.sbom,
+        signature=package.signature,
     )
 
 

@@ -50,12 +50,14 @@ class Engine:
             self._run(["push", "--quiet", "--digestfile", str(file), reference])
             return file.read_text().strip()
 
-    def image_id(self, reference: str) -> str:
-        """The digest of the image's configuration, which names it on this machine alone."""
-        kind = ["inspect", "--type", "image"] if self.name == "buildah" else ["image", "inspect"]
-        key = "{{.FromImageID}}" if self.name == "buildah" else "{{.Id}}"
-        found = self._run([*kind, "--format", key, reference]).strip()
-        return f"sha256:{found.removeprefix('sha256:')}"
+    def digest(self, reference: str) -> str | None:
+        """The digest that a registry would give it, None where only a push can tell. Raises `DeliveryError`."""
+        if self.name == "docker":
+            return None
+        with tempfile.TemporaryDirectory(prefix="bakehouse-") as folder:
+            file = Path(folder) / "digest"
+            self._run(["push", "--quiet", "--digestfile", str(file), reference, f"oci:{folder}/layout:1"])
+            return file.read_text().strip()
 
     def _run(self, arguments: Sequence[str], variables: Mapping[str, str] | None = None) -> str:
         done = subprocess.run(

@@ -12,19 +12,22 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from bakehouse import archives, workspace
 from bakehouse.errors import ConfigurationError, DataError
 from bentos.common.engines import Engine, engine
-from bentos.common.identity import Identity
+from bentos.common.identity import IDENTITY_FILE, Identity
 from bentos.common.locked import LOCK_FILE
 
 BASE_VARIABLE = "BAKEHOUSE_IMAGE_BASE"
-PACKAGES = "/opt/bakehouse/packages"
+PACKAGES = "/home/bentoml/packages"
 PLATFORM = "x86_64-manylinux_2_28"
 _DOCKERFILE = Path(__file__).with_name("Dockerfile")
 _FROM = re.compile(r"^FROM (?P<base>(?P<name>\S+)@(?P<digest>sha256:[0-9a-f]{64}))$", re.MULTILINE)
@@ -32,11 +35,9 @@ _FROM = re.compile(r"^FROM (?P<base>(?P<name>\S+)@(?P<digest>sha256:[0-9a-f]{64}
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """An image in the engine's own store, as `reference` (name and tag). `image_id` is the digest of its configuration;
-    only a registry gives it the digest that a release names."""
+    """An image in the engine's own store, as `reference` (name and tag)."""
 
     reference: str
-    image_id: str
     labels: Mapping[str, str]
     engine: Engine
 
@@ -44,6 +45,21 @@ class BuiltImage:
 def image_name(model: str, registry: str | None) -> str:
     """What the image of a model's versions is called. `registry` is a host, or a host and a path."""
     return f"{registry}/bakehouse/{model}" if registry else f"bakehouse/{model}"
+
+
+def find_bento(model: str, version: int) -> Path:
+    """The archive of a model version in this machine's image store, named by its digest.
+
+    Raises `DataError` where there is none.
+    """
+    for archive in sorted(workspace.images().glob("*.bento"), key=lambda it: it.stat().st_mtime, reverse=True):
+        identity = _identity(archive)
+        if (identity.model, identity.model_version) == (model, version):
+            return archive
+    raise DataError(
+        f"There is no bento of {model} {version} in {workspace.images()}.",
+        "Copy its archive there from where it was trained, or train again.",
+    )
 
 
 def build_image(archive: Path, digest: str, name: str, engine_name: str | None = None) -> BuiltImage:
@@ -65,12 +81,26 @@ def build_image(archive: Path, digest: str, name: str, engine_name: str | None =
         chosen.build(scratch, reference, labels)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return BuiltImage(reference, chosen.image_id(reference), labels, chosen)
+    return BuiltImage(reference, labels, chosen)
 
 
 def push_image(image: BuiltImage) -> str:
     """Push it to the registry that its name says, and return its digest there. Raises `DeliveryError`."""
     return image.engine.push(image.reference)
+
+
+def image_digest(image: BuiltImage) -> str | None:
+    """The digest that a registry would give it, None where the engine can't tell. Raises `DeliveryError`."""
+    return image.engine.digest(image.reference)
+
+
+def _identity(archive: Path) -> Identity:
+    try:
+        with tarfile.open(archive, mode="r:gz") as tar:
+            stream = tar.extractfile(f"src/{IDENTITY_FILE}")
+            return Identity.model_validate_json(stream.read() if stream else b"")
+    except (tarfile.TarError, KeyError, OSError, EOFError, ValidationError) as error:
+        raise DataError(f"{archive} can't be read as a bento: {error}.", "Remove it, or restore it.") from error
 
 
 def _labels(identity: Identity, digest: str, base: str, base_digest: str) -> dict[str, str]:

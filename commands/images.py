@@ -1,0 +1,96 @@
+"""`bakehouse image`: the OCI image of a model version, built again from its bento, pushed, held against its releases.
+
+The pipeline builds and pushes by itself where BAKEHOUSE_IMAGE_REGISTRY is set. This is for looking, for another
+registry, and for checking that the image in a release is what anybody gets who builds it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.options import Json, repository
+from gitops import display
+
+if TYPE_CHECKING:
+    from gitops.release import Release
+
+
+def image(
+    version: Annotated[
+        str, typer.Argument(help="The model and its version.", metavar="MODEL@VERSION", show_default=False)
+    ],
+    push: Annotated[
+        str | None,
+        typer.Option("--push", help="Push it there: a host, or a host and a path.", metavar="REGISTRY"),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", help="buildah, podman or docker [default: the first that works].", metavar="ENGINE"),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Fail unless it is what every release of the version names.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Build the OCI image of a model version from its bento, and push it where --push says."""
+    from bakehouse import workspace
+    from bakehouse.archives import digest as digest_of
+    from bakehouse.errors import ReleaseError
+    from bentos.common.images import build_image, find_bento, image_digest, image_name, push_image
+
+    model, number = _parsed(version)
+    releases = _releases(model, number)
+    archive = find_bento(model, number)
+    name = image_name(model, push or workspace.image_registry())
+    built = build_image(archive, digest_of(archive), name, engine)
+    digest = push_image(built) if push else image_digest(built)
+    for environment, release in releases.items():
+        if release.model_digest != built.labels["bakehouse/model-digest"]:
+            raise ReleaseError(
+                f"{environment} has released {model} {number} with the model {release.model_digest}, but the bento here"
+                f" holds {built.labels['bakehouse/model-digest']}.",
+                "Copy the archive of the released one into the image store.",
+            )
+    named = {environment: release.image.digest == digest for environment, release in releases.items()}
+    if as_json:
+        display.document(
+            {
+                "image": built.reference,
+                "digest": digest,
+                "engine": built.engine.name,
+                "pushed": push is not None,
+                "labels": dict(sorted(built.labels.items())),
+                "released_in": named,
+            }
+        )
+    else:
+        where = "pushed" if push else f"in the store of {built.engine.name}"
+        display.say(f"{built.reference}{f'@{digest}' if digest else ''} ({where})")
+        for environment, same in named.items():
+            display.say(f"{environment} has released {'this image' if same else 'another image of it'}.")
+    if check and not (named and all(named.values())):
+        others = ", ".join(environment for environment, same in named.items() if not same)
+        raise ReleaseError(
+            f"{others or 'No environment'} {'names another digest' if others else 'has released it'}.",
+            "The same bento, base and engine give the same digest: compare them.",
+        )
+
+
+def _parsed(version: str) -> tuple[str, int]:
+    found = re.fullmatch(r"([a-z][a-z0-9-]*)@([1-9][0-9]*)", version)
+    if found is None:
+        raise typer.BadParameter(f"{version} is not MODEL@VERSION, such as orders@7", param_hint="MODEL@VERSION")
+    return found[1], int(found[2])
+
+
+def _releases(model: str, version: int) -> dict[str, Release]:
+    """The releases of this version that environments have now."""
+    from gitops.environment import Place, environments
+    from gitops.history import released
+
+    snapshot = repository().at()
+    found = {name: released(snapshot, Place(name, model)) for name in environments(snapshot)}
+    return {name: release for name, release in found.items() if release and release.model_version == version}
