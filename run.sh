@@ -96,7 +96,7 @@ verb_pytest() { # Run the tests alone on every core, coverage measured; argument
   say "pytest"
   # What is asked of the whole can't be asked of a part.
   [ $# -gt 0 ] || set -- --cov-fail-under=80
-  in_venv pytest --numprocesses=logical --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder \
+  in_venv pytest --numprocesses=logical --maxprocesses=4 --no-loadscope-reorder \
     --cov --cov-report="xml:$state/coverage/coverage.xml" --cov-report="json:$state/coverage/coverage.json" "$@"
 }
 

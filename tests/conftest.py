@@ -9,11 +9,13 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cluster_equipment import Cluster, running_cluster
 from tests.gitops_world import World
+from tests.scheduling import Scheduling, longest_first
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLACEHOLDER = "{state}"
@@ -26,32 +28,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In parallel, one worker runs the tests that share a fixture of their own file, so that it is made once; and what
-    takes longest begins first, so that no worker waits for another at the end."""
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and _shares_a_fixture_of_its_file(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    folders = [str(CHECKOUT / folder) for folder in reversed(config.getini("testpaths"))]
-    items.sort(
-        key=lambda item: (
-            item.get_closest_marker("long") is None,
-            next((place for place, folder in enumerate(folders) if str(item.path).startswith(folder)), 0),
-        )
-    )
+    if hasattr(config, "workerinput"):
+        longest_first(items, config.getini("testpaths"))
 
 
-def _shares_a_fixture_of_its_file(item: pytest.Item) -> bool:
-    if not isinstance(item, pytest.Function):
-        return False
-    return any(
-        fixture.baseid == item.nodeid.partition("::")[0] and fixture.scope != "function"
-        for fixtures in item._fixtureinfo.name2fixturedefs.values()
-        for fixture in fixtures
-    )
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
