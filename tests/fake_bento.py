@@ -43,6 +43,9 @@ async def release(request):
 async def predict(request):
     body = await request.read()
     await asyncio.sleep(float(request.query.get("seconds", 0)))
+    while "until" in request.query and not pathlib.Path(request.query["until"]).exists():
+        pathlib.Path("held").touch()
+        await asyncio.sleep(0.05)
     answer = {"model_version": told["model_version"], "pid": os.getpid(), "bytes": len(body), "home": os.getcwd()}
     return web.json_response(answer)
 

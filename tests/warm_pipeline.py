@@ -75,7 +75,7 @@ class WarmPipeline:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(120)
 
 
 def _serve() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -132,9 +133,9 @@ def test_a_demo_that_is_stopped_leaves_nothing_running(copy: Path, state: Path, 
         pytest.skip("only Linux ends the children of a killed process")
     running = subprocess.Popen([sys.executable, "-m", "tools.demo"], cwd=copy, stdout=subprocess.PIPE, text=True)
     wait_until(lambda: observations().delivering)
-    wait_until(lambda: any("zenml" in " ".join(process.cmdline()) for process in leftovers(state)))
+    wait_until(lambda: any("zenml" in " ".join(command) for command in commands(state)))
     running.send_signal(number)
-    output, _ = running.communicate(timeout=90)
+    output, _ = running.communicate(timeout=300)
     if number != signal.SIGKILL:
         assert running.returncode == 130
         assert "nothing is left running" in output
@@ -161,18 +162,18 @@ def test_up_shows_where_everything_answers_and_stops_it_all_on_interrupt(copy: P
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_until(lambda: "Ctrl-C stops all of it" in log.read_text(), 120)
+        wait_until(lambda: "Ctrl-C stops all of it" in log.read_text())
         for url in (
             f"http://127.0.0.1:{mlflow}/health",
             *(f"http://127.0.0.1:{port}/" for port in ports(copy).values()),
         ):
             assert url.removesuffix("/health").removesuffix("/") in log.read_text()
-            with urllib.request.urlopen(url, timeout=10) as response:
+            with urllib.request.urlopen(url, timeout=60) as response:
                 assert response.status == 200
         assert "zenml pipeline run" in log.read_text(), "without a release it says how to get one"
     finally:
         running.send_signal(signal.SIGINT)
-        code = running.wait(timeout=90)
+        code = running.wait(timeout=300)
     assert code == 0
     wait_until(lambda: leftovers(state) == [])
 
@@ -185,7 +186,7 @@ def test_up_names_a_port_that_is_taken(copy: Path, state: Path) -> None:
             cwd=copy,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     assert ended.returncode == 1
@@ -200,7 +201,7 @@ def tour(copy: Path) -> subprocess.CompletedProcess[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=500,
+        timeout=1000,
         check=False,
     )
 
@@ -267,7 +268,16 @@ def leftovers(state: Path) -> list[psutil.Process]:
     return found
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def commands(state: Path) -> list[list[str]]:
+    """The command lines of the leftovers that have not ended meanwhile."""
+    found = []
+    for process in leftovers(state):
+        with contextlib.suppress(psutil.Error):
+            found.append(process.cmdline())
+    return found
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

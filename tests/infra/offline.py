@@ -154,20 +154,20 @@ def aws(account: str, log: Path) -> Iterator[str]:
             yield url
         finally:
             server.terminate()
-            server.wait(timeout=20)
+            server.wait(timeout=60)
 
 
 def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise AssertionError(f"the moto server ended by itself:\n{log.read_text()}")
         try:
-            with urllib.request.urlopen(f"{url}/moto-api/", timeout=2):
+            with urllib.request.urlopen(f"{url}/moto-api/", timeout=30):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise AssertionError(f"the moto server did not answer in 60 s:\n{log.read_text()}")
+    raise AssertionError(f"the moto server did not answer in 240 s:\n{log.read_text()}")
 
 
 def _settings(folder: Path, endpoint: str | None, extra: Mapping[str, str]) -> Mapping[str, str]:

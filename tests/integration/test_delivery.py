@@ -39,6 +39,10 @@ except BakehouseError as error:
 """
 
 
+LITTLE_PATIENCE = 10.0
+"""Seconds in which a stand-in for a bento starts on a busy machine, too."""
+
+
 class Delivery:
     """`bakehouse deliver` in a process of its own."""
 
@@ -59,11 +63,11 @@ class Delivery:
     def end(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)
 
     def finish(self) -> int:
         assert self.process is not None
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
     def said(self) -> str:
         return self._log.read_text()
@@ -76,7 +80,7 @@ def ports() -> dict[str, int]:
 
 @pytest.fixture
 def laptop(tmp_path: Path, checkout: Path, ports: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout whose delivery settings suit a test: free ports, and little patience."""
+    """A checkout whose delivery settings suit a test: free ports, and little pause between two looks."""
     root = tmp_path / "checkout"
     (root / "bentos").mkdir(parents=True)
     (root / "environments" / "local").mkdir(parents=True)
@@ -123,41 +127,49 @@ def test_no_request_fails_through_release_and_rollback_under_constant_load(
     delivery.start()
     wait_for("staging", lambda seen: seen.in_sync)
 
-    async def scenario() -> tuple[list[int], list[str]]:
+    async def scenario() -> tuple[list[int], list[int], list[str]]:
         versions: list[int] = []
         failures: list[str] = []
-        stop = asyncio.Event()
+        latest: list[int] = []  # the answers to what was asked after the last switch
+        switched, stop = asyncio.Event(), asyncio.Event()
         url = f"http://127.0.0.1:{ports['staging']}/orders/predict"
 
         async def client(seconds: float) -> None:
             async with aiohttp.ClientSession() as session:
                 while not stop.is_set():
+                    after = switched.is_set()
                     try:
                         async with session.post(url, params={"seconds": str(seconds)}, data=b"x" * 500) as response:
                             body = await response.read()
                             if response.status == 200:
                                 versions.append(json.loads(body)["model_version"])
+                                if after:
+                                    latest.append(versions[-1])
                             else:
                                 failures.append(f"{response.status}: {body.decode()}")
                     except aiohttp.ClientError as error:
                         failures.append(repr(error))
+
+        async def answered(answers: list[int]) -> None:
+            before = len(answers)
+            await asyncio.to_thread(wait_until, lambda: len(answers) + len(failures) > before + 40)
 
         # Quick clients, and slow ones that are in flight whenever the switch comes.
         clients = [asyncio.create_task(client(seconds)) for seconds in (0, 0, 0, 0, 0.01, 0.01, 0.3, 1)]
         for version, release in ((2, second), (1, first), (2, second), (1, first)):
             await asyncio.to_thread(fake_bento.commit, "staging", release)
             await asyncio.to_thread(wait_for, "staging", runs(version))
-            await asyncio.sleep(0.3)
-        await asyncio.sleep(1.2)  # the last answers of version 2 are in by then
+            await answered(versions)
+        switched.set()
+        await answered(latest)
         stop.set()
         await asyncio.gather(*clients)
-        return versions, failures
+        return versions, latest, failures
 
-    versions, failures = asyncio.run(scenario())
+    versions, latest, failures = asyncio.run(scenario())
     assert failures == []
-    assert len(versions) > 200
     assert {1, 2} == set(versions)
-    assert versions[-1] == 1
+    assert {1} == set(latest)
 
 
 def test_a_request_in_flight_at_the_switch_is_answered_by_the_old_process_which_then_ends(
@@ -170,16 +182,18 @@ def test_a_request_in_flight_at_the_switch_is_answered_by_the_old_process_which_
         [
             sys.executable,
             "-c",
-            f"import urllib.request as u; print(u.urlopen('{url}/predict?seconds=3').read().decode())",
+            f"import urllib.request as u; print(u.urlopen('{url}/predict?until=let_go').read().decode())",
         ],
         stdout=subprocess.PIPE,
     )
-    time.sleep(0.7)
+    home = Path(get(f"{url}/predict")["home"])
+    wait_until((home / "held").exists)
     fake_bento.commit("staging", fake_bento.build(tmp_path, 2))
     wait_for("staging", runs(2))
     assert get(f"{url}/predict")["model_version"] == 2
     assert slow.poll() is None, "the slow request was meant to outlast the switch"
-    output, _ = slow.communicate(timeout=20)
+    (home / "let_go").touch()
+    output, _ = slow.communicate(timeout=60)
     answer = json.loads(output)
     assert answer["model_version"] == 1
     wait_until(lambda: not psutil.pid_exists(answer["pid"]))
@@ -191,14 +205,22 @@ def test_a_request_in_flight_at_the_switch_is_answered_by_the_old_process_which_
     [
         ({"fail": "ImportError: no module named hope"}, "ImportError: no module named hope"),
         ({"fail": 3}, "exit code 3: starting"),
-        ({"ready_after": 600}, "not ready within 3 s"),
+        ({"ready_after": 600}, f"not ready within {LITTLE_PATIENCE:g} s"),
         ({"told": {"model_version": 7}}, "model_version is 7, git pins 2"),
         ({"told": {"model_digest": "sha256:" + "0" * 64}}, "answers as another release: model_digest"),
     ],
 )
 def test_a_release_that_fails_its_health_check_leaves_the_old_one_answering_and_says_why(
-    delivery: Delivery, tmp_path: Path, checkout: Path, broken: dict[str, Any], why: str
+    delivery: Delivery,
+    laptop: Path,
+    ports: dict[str, int],
+    tmp_path: Path,
+    checkout: Path,
+    broken: dict[str, Any],
+    why: str,
 ) -> None:
+    if "ready_after" in broken:
+        configure(laptop, ports, health_deadline_seconds=LITTLE_PATIENCE)
     good = fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
     delivery.start()
     before = get(wait_for("staging", lambda seen: seen.in_sync).url + "/predict")
@@ -464,8 +486,8 @@ def configure(root: Path, ports: dict[str, int], **more: Any) -> None:
     document = {
         "environments": {name: {"port": port} for name, port in ports.items()},
         "poll_seconds": 0.1,
-        "health_deadline_seconds": 3,
-        "drain_seconds": 5,
+        "health_deadline_seconds": 60,
+        "drain_seconds": 60,
         "grace_seconds": 5,
         "retry_seconds": 2,
         "check_seconds": 0.2,
@@ -487,7 +509,7 @@ def wait_for(environment: str, condition: Callable[[Observation], bool], model: 
     return found[0]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -513,7 +535,7 @@ def wants(seen: Observation, commit: str) -> bool:
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         return json.loads(response.read())
 
 

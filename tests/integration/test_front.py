@@ -50,7 +50,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse()
     await response.prepare(request)
     await response.write(b"first")
-    await asyncio.wait_for(request.app[GATE].wait(), 5)
+    await asyncio.wait_for(request.app[GATE].wait(), 60)
     await response.write(b"x" * MEGABYTE)
     return response
 
@@ -155,7 +155,7 @@ async def raw(port: int, path: str) -> str:
     """The answer to a path that no client would leave as it is."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: front\r\nConnection: close\r\n\r\n".encode())
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return answer.decode()
 

