@@ -74,16 +74,21 @@ class Signature:
     def faults(self, folder: Path) -> list[str]:
         """Every file of `folder` that is not as it was signed: changed, missing, or not signed at all."""
         present = ((path.relative_to(folder), path) for path in folder.rglob("*") if not path.is_dir())
-        there = {name.as_posix(): path for name, path in present if _COMPILED not in name.parts}
-        there.pop(SIGNATURE_FILE, None)
-        found = [f"{name} is missing" for name in self.files if name not in there]
-        found += [f"{name} was not signed" for name in there if name not in self.files]
-        found += [
+        return self.differences(
+            {name.as_posix(): _digest(path.read_bytes()) for name, path in present if _COMPILED not in name.parts}
+        )
+
+    def differences(self, found: Mapping[str, str]) -> list[str]:
+        """The same, of files given by their digests."""
+        there = {name: digest for name, digest in found.items() if name != SIGNATURE_FILE}
+        wrong = [f"{name} is missing" for name in self.files if name not in there]
+        wrong += [f"{name} was not signed" for name in there if name not in self.files]
+        wrong += [
             f"{name} was changed since it was signed"
-            for name, wanted in self.files.items()
-            if name in there and _digest(there[name].read_bytes()) != wanted
+            for name, digest in there.items()
+            if self.files.get(name, digest) != digest
         ]
-        return sorted(found)
+        return sorted(wrong)
 
 
 def _files(predicate: dict[str, Any], wanted: str) -> dict[str, str]:

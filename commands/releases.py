@@ -43,12 +43,29 @@ def schema() -> None:
 
 
 @app.command()
-def verify(model: AnyModel = None, environment: AnyEnvironment = None, as_json: Json = False) -> None:
-    """Compute again what can be of each release (schema, pin, digests); exit code 1 names what is broken."""
+def key() -> None:
+    """Print the public key of the signatures that are made here, for an environment's settings/signers/."""
+    from gitops.signing import public_key
+
+    found = public_key()
+    if found is None:
+        raise BakehouseError("Sigstore signs here, without a key.", "Name identity and issuer among the signers.")
+    display.say(found.rstrip("\n"))
+
+
+@app.command()
+def verify(
+    model: AnyModel = None,
+    environment: AnyEnvironment = None,
+    head: Annotated[bool, typer.Option("--head", help="Ask of what is released now, not of the history.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compute again all that can be of each release, now and in all of history: documents, pins, digests, signatures,
+    trailers. Exit code 1 names what is broken."""
     from gitops import answers
     from gitops.verification import verify as ask
 
-    checks = ask(repository(), model, environment)
+    checks = ask(repository(), model, environment, history=not head)
     broken = [check for check in checks if check.verdict == "broken"]
     if as_json:
         display.document([answers.check_value(check) for check in checks])

@@ -98,6 +98,15 @@ def require_environment(snapshot: Snapshot, environment: str) -> None:
         raise ReleaseError(f"There is no environment {environment}.", f"There are: {listed}.")
 
 
+def parse_place(path: str) -> tuple[Place | None, str]:
+    """The place that a path belongs to, and the rest of the path within it; None where it belongs to none."""
+    parts = path.split("/", 3)
+    is_place = len(parts) == 4 and parts[0] == ENVIRONMENTS and parts[2] != SETTINGS
+    if not is_place or not (_NAME.fullmatch(parts[1]) and _NAME.fullmatch(parts[2])):
+        return None, path
+    return Place(parts[1], parts[2]), parts[3]
+
+
 def places(snapshot: Snapshot) -> tuple[Place, ...]:
     """Every model in every environment that has a release or a hold there."""
     found = set()
@@ -119,6 +128,13 @@ def replaced_release(snapshot: Snapshot, target: Place, source: dict[str, Blob])
     if target.kustomization not in snapshot.files:
         files[target.kustomization] = kustomization(target.model).encode()
     return files
+
+
+def release_texts(snapshot: Snapshot, place: Place) -> dict[str, str]:
+    """The text of every file in the release folder, by file name within it."""
+    blobs = snapshot.under(place.release)
+    texts = snapshot.repository.texts(list(blobs.values()), list(blobs))
+    return {path.removeprefix(f"{place.release}/"): text for path, text in zip(blobs, texts, strict=True)}
 
 
 def release_folder(snapshot: Snapshot, place: Place) -> dict[str, Blob]:

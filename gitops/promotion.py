@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Literal
 
 from bakehouse.errors import ReleaseError
 from bakehouse.gates import GateResult, misses, require
+from bakehouse.signatures import SIGNATURE_FILE
 from gitops import promotion_gates, proposal
 from gitops.commits import Change, Commit
 from gitops.environment import Place, release_folder, replaced_release, require_environment
 from gitops.history import Entry, Timeline, released, timeline
 from gitops.holds import refuse_if_held
-from gitops.release import Release
+from gitops.release import Release, sha256
 from gitops.repository import PROPOSALS, GitopsRepository, Snapshot
 from gitops.running_gates import Candidate
 
@@ -49,13 +50,19 @@ class Promotion:
     policy: str = ""
 
 
-def commit_release(repository: GitopsRepository, environment: str, release: Release) -> str:
+def commit_release(
+    repository: GitopsRepository, environment: str, release: Release, signature: bytes | None = None
+) -> str:
     """Release into an environment by one commit, and return its name. A release that is there already makes none.
+
+    `signature` is the bundle that the evidence names by its digest; it goes into git beside the document.
 
     Raises `ReleaseError` where the model is held there; where the version was rolled back or is bound to something
     else; and where the champion is another one than the evidence names.
     """
     place = Place(environment, release.model)
+    if release.evidence.signature != (sha256(signature) if signature is not None else None):
+        raise ReleaseError(f"The signature is not the one that the evidence of {place} names.", "Package it again.")
 
     def plan(snapshot: Snapshot) -> Change | None:
         require_environment(snapshot, environment)
@@ -66,6 +73,8 @@ def commit_release(repository: GitopsRepository, environment: str, release: Rele
         _refuse_unfit(timeline(repository, place, snapshot.revision), current, release)
         files = replaced_release(snapshot, place, {})
         files |= {f"{place.release}/{name}": text.encode() for name, text in release.files().items()}
+        if signature is not None:
+            files[f"{place.release}/{SIGNATURE_FILE}"] = signature
         return Change(
             f"Release {release.model} {release.model_version} to {environment}",
             files,

@@ -21,11 +21,13 @@ from pydantic import (
 
 from bakehouse.errors import ConfigurationError, ReleaseError
 from bakehouse.gates import GateResult, at_least, at_most, holds
-from gitops.environment import Place, release_folder
+from gitops.environment import Place, release_texts
 from gitops.holds import describe, held, how_to_lift
+from gitops.integrity import faults
 from gitops.release import Release
 from gitops.repository import ENVIRONMENTS, Snapshot
 from gitops.running_gates import Candidate, Health, Measured, Traffic, delivered_health
+from gitops.signing import signers
 
 if TYPE_CHECKING:
     from gitops.observations import Observations
@@ -105,10 +107,10 @@ def from_git(
     results = [
         no_hold(snapshot, candidate.target.place),
         _not_rolled_back(candidate, allow_rolled_back),
-        _pin_agrees(snapshot, candidate),
+        _folder_is_whole(snapshot, candidate),
         _evidence_passed(candidate.release),
     ]
-    results += [_evidence_has(candidate.release, piece, f"{path}: evidence") for piece in asked.evidence]
+    results += [_evidence_has(snapshot, candidate, piece, f"{path}: evidence") for piece in asked.evidence]
     if asked.compared_with_champion:
         results.append(_compared_with_champion(candidate, f"{path}: compared_with_champion"))
     if asked.max_evidence_age_days is not None:
@@ -181,12 +183,10 @@ def _not_rolled_back(candidate: Candidate, allowed: bool) -> GateResult:
     )
 
 
-def _pin_agrees(snapshot: Snapshot, candidate: Candidate) -> GateResult:
+def _folder_is_whole(snapshot: Snapshot, candidate: Candidate) -> GateResult:
     source = candidate.source.place
-    there = {name: snapshot.text(f"{source.release}/{name}") for name in release_folder(snapshot, source)}
-    wanted = candidate.release.files()
-    wrong = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
-    said = f"{', '.join(wrong)} disagrees" if wrong else "as written from the document"
+    wrong = [fault.said for fault in faults(candidate.release, release_texts(snapshot, source), None)]
+    said = "; ".join(wrong) or "as written from the document"
     return holds("pin_agrees", not wrong, said, "as written from the document", source.release)
 
 
@@ -196,9 +196,19 @@ def _evidence_passed(release: Release) -> GateResult:
     return holds("evidence_gates", not missed, said, "all passed", "release.json: evidence.gates", ", ".join(missed))
 
 
-def _evidence_has(release: Release, piece: Piece, source: str) -> GateResult:
-    there = bool(getattr(release.evidence, piece))
+def _evidence_has(snapshot: Snapshot, candidate: Candidate, piece: Piece, source: str) -> GateResult:
+    there = bool(getattr(candidate.release.evidence, piece))
+    if there and piece == "signature":
+        return _signed(snapshot, candidate, source)
     return holds(f"evidence_{piece}", there, "there" if there else "missing", "there", source)
+
+
+def _signed(snapshot: Snapshot, candidate: Candidate, source: str) -> GateResult:
+    """Whether somebody signed it whom the environment that it would enter believes."""
+    believed = signers(snapshot, candidate.target.place.environment)
+    texts = release_texts(snapshot, candidate.source.place)
+    wrong = [fault.said for fault in faults(candidate.release, texts, believed) if fault.part == "signature"]
+    return holds("evidence_signature", not wrong, "; ".join(wrong) or "good", "good", source)
 
 
 def _compared_with_champion(candidate: Candidate, source: str) -> GateResult:
@@ -214,7 +224,10 @@ def _compared_with_champion(candidate: Candidate, source: str) -> GateResult:
     explanation = (
         candidate.release.evidence.champion_note
         if passed
-        else (f"{candidate.target.place.environment} has model version {current.model_version}; train again")
+        else (
+            f"the comparison is stale: {candidate.target.place.environment} has model version {current.model_version}"
+            " now; train again"
+        )
     )
     return holds(name, passed, f"compared with {listed}", f"compared with {current.model_version}", source, explanation)
 

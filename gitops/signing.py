@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -92,11 +93,17 @@ def folder(environment: str) -> str:
 
 def signers(snapshot: Snapshot, environment: str) -> Signers:
     """Whom an environment believes. Raises `ConfigurationError` naming a file that is no signer."""
+    blobs = snapshot.under(folder(environment))
+    return read_signers(environment, dict(zip(blobs, snapshot.repository.texts(list(blobs.values())), strict=True)))
+
+
+def read_signers(environment: str, files: Mapping[str, str]) -> Signers:
+    """Whom the files of `settings/signers/` name, given their texts by path. Raises `ConfigurationError` as above."""
     import yaml
 
     keys, identities = {}, {}
-    for path in snapshot.under(folder(environment)):
-        text, name = snapshot.text(path) or "", PurePosixPath(path).name
+    for path, text in files.items():
+        name = PurePosixPath(path).name
         if name.endswith(".pem"):
             _read_public(text, path)
             keys[name] = text
