@@ -27,6 +27,9 @@ def promote(
     allow_rolled_back: Annotated[
         bool, typer.Option("--allow-rolled-back", help="Let in a version no newer than one that was rolled back.")
     ] = False,
+    open_pr: Annotated[
+        bool, typer.Option("--open-pr", help="Open the pull request by gh, whatever the policy; automatic ones merge.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Copy a model's release into the next environment when every gate passes: one commit, or a branch for review."""
@@ -41,6 +44,7 @@ def promote(
         source=source,
         observations=_observations(),
         allow_rolled_back=allow_rolled_back,
+        open_pr=open_pr,
         proposals=workspace.state() / "promotions",
     )
     if as_json:
@@ -112,17 +116,19 @@ def _show_promotion(done: Promotion) -> None:
     if done.action == "already there":
         display.say(f"{target} has {name} already (commit {commit}); nothing was changed.")
         return
+    waits = "review" if done.policy == "review" else "the checks"
     said = {
         "landed": f"Promoted {name} to {target} (commit {commit}).",
-        "proposed": f"{name} waits for review on the branch {done.branch} (commit {commit}).",
-        "already proposed": f"{name} waits for review on the branch {done.branch} already (commit {commit}).",
+        "proposed": f"{name} waits for {waits} on the branch {done.branch} (commit {commit}).",
+        "already proposed": f"{name} waits for {waits} on the branch {done.branch} already (commit {commit}).",
     }
     display.say(said[done.action])
     display.say(
         f"{len(done.gates)} of {len(done.gates)} gates passed: {', '.join(gate.name for gate in done.gates)}.\n"
     )
     display.table(("", "before", "now"), display.without_long_digests(changes(done.release, done.previous)))
-    display.say(f"\nThe pull request's text: {done.body}")
+    opened = f"The pull request: {done.pull_request}" if done.pull_request else f"The pull request's text: {done.body}"
+    display.say(f"\n{opened}")
     undo = f"bakehouse rollback {done.release.model} --env {target}"
     if done.previous is not None:
         display.say(f"To undo it: {undo}{f' --to {done.previous.model_version}'}")

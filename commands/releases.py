@@ -80,3 +80,43 @@ def verify(
             f"{first.place}: {first.name} is broken: {first.said}. {len(broken)} of {len(checks)} checks failed."
         )
         raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    head: Annotated[str, typer.Option("--head", help="What would be merged.", metavar="REF")] = "HEAD",
+    base: Annotated[str, typer.Option("--base", help="What it would be merged into.", metavar="REF")] = "HEAD^1",
+    clone: Annotated[
+        str | None, typer.Option("--clone", help="The clone that has both [default: the checkout].", metavar="FOLDER")
+    ] = None,
+    approvals: Annotated[
+        int | None, typer.Option("--approvals", min=0, help="How many people have agreed, as the forge says.")
+    ] = None,
+    allow_rolled_back: Annotated[
+        bool, typer.Option("--allow-rolled-back", help="Let in a version no newer than one that was rolled back.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Judge a pull request by its merge result: whether it is the promotion that it says. Lists every miss."""
+    from pathlib import Path
+
+    from bakehouse import workspace
+    from bakehouse.gates import require
+    from gitops import answers
+    from gitops.clone import Clone
+    from gitops.promotion_check import check as ask
+
+    found = ask(
+        Clone(Path(clone) if clone else workspace.root(), base),
+        head,
+        approvals=approvals,
+        allow_rolled_back=allow_rolled_back,
+    )
+    if as_json:
+        display.document([answers.checked_value(checked) for checked in found])
+    elif not found:
+        display.say("It touches no release.")
+    said = ", ".join(f"{checked.kind} of {checked.place}" for checked in found)
+    require([gate for checked in found for gate in checked.gates], f"The {said}")
+    if found and not as_json:
+        display.say(f"The {said} is as it should be: {', '.join(gate.name for gate in found[0].gates)}.")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from bakehouse.gates import misses
 from gitops.commits import Commit
 from gitops.comparison import Comparison
 from gitops.display import short, when
@@ -14,6 +15,7 @@ from gitops.events import Event
 from gitops.history import Entry
 from gitops.lineage import Lineage
 from gitops.promotion import Promotion
+from gitops.promotion_check import Checked
 from gitops.rollback import Rollback
 from gitops.status import Row, seen_in_words
 from gitops.verification import Check
@@ -107,7 +109,20 @@ def promotion_value(done: Promotion) -> dict[str, Any]:
         "commit": done.commit,
         "branch": done.branch or None,
         "body": done.body,
+        "pull_request": done.pull_request or None,
         "gates": done.gates,
+    }
+
+
+def checked_value(found: Checked) -> dict[str, Any]:
+    """What a pull request does to one release, for JSON."""
+    return {
+        "environment": found.place.environment,
+        "model": found.place.model,
+        "kind": found.kind,
+        "model_version": found.model_version,
+        "passed": not misses(found.gates),
+        "gates": found.gates,
     }
 
 

@@ -1,6 +1,6 @@
 """What was released, when and by whom, as the trees along the branch's first-parent history tell it.
 
-A plain `git revert` or a commit made by hand counts like one of ours: trailers are read by nobody here. Only reads.
+A plain `git revert` or a commit made by hand counts like one of ours: trailers are not read here. Only reads.
 """
 
 from __future__ import annotations
@@ -121,6 +121,10 @@ class Timeline:
             f"Revision {wanted} has no release of {self.place} that was ever delivered.",
             f"`bakehouse history {self.place.model} --env {self.place.environment}` lists what was.",
         )
+
+    def kind_with(self, document: Blob) -> Kind:
+        """What a change would be that put this document there next."""
+        return _read_as_stack([*(touch.blob for touch in reversed(self.touches)), document]).kinds[-1]
 
     def last_revision(self, entry: Entry) -> str:
         """The newest revision that has this entry's document."""

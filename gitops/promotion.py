@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bakehouse import workspace
 from bakehouse.errors import ReleaseError
 from bakehouse.gates import GateResult, misses, require
 from bakehouse.signatures import SIGNATURE_FILE
-from gitops import promotion_gates, proposal
+from gitops import promotion_gates, proposal, pull_request
+from gitops.code_history import Between, between
 from gitops.commits import Change, Commit
 from gitops.environment import Place, release_folder, replaced_release, require_environment
 from gitops.history import Entry, Timeline, released, timeline
@@ -48,6 +50,7 @@ class Promotion:
     branch: str = ""
     body: Path | None = None
     policy: str = ""
+    pull_request: str = ""
 
 
 def commit_release(
@@ -99,15 +102,19 @@ def promote(
     source: str | None = None,
     observations: Callable[[], Observations] | None = None,
     allow_rolled_back: bool = False,
+    open_pr: bool = False,
     proposals: Path,
 ) -> Promotion:
     """Copy a model's release, byte for byte, into `environment` when every gate passes.
 
     Where the model's policy (or the environment's) asks for review, the commit goes to a branch of its own instead. The
-    pull request's text is written to the folder `proposals` either way. Raises `GateError` with every miss, and
-    `ReleaseError` where there is nothing to promote.
+    pull request's text is written to the folder `proposals` either way. With `open_pr` it always goes to a branch, and
+    the pull request is opened; where nobody has to agree, the forge merges it when its checks have passed. Raises
+    `GateError` with every miss, and `ReleaseError` where there is nothing to promote or the pull request can't be
+    opened.
     """
-    attempt = _Attempt(repository, model, environment, source, observations, allow_rolled_back, proposals)
+    forge = pull_request.forge(repository.url, repository.branch) if open_pr else None
+    attempt = _Attempt(repository, model, environment, source, observations, allow_rolled_back, forge, proposals)
     return attempt.run()
 
 
@@ -121,6 +128,7 @@ class _Attempt:
     wanted_source: str | None
     observe: Callable[[], Observations] | None
     allow_rolled_back: bool
+    forge: pull_request.Forge | None
     proposals: Path
     outcome: Promotion = field(init=False)
 
@@ -129,6 +137,8 @@ class _Attempt:
         change = self.plan(self.repository.at(self.repository.fetch()))
         if change is None:
             return self.outcome
+        if self.forge is not None:
+            return self._opened(self._propose(change), self.forge)
         if self.outcome.policy == "review":
             return self._propose(change)
         watch = [self.outcome.source.release, self.outcome.target.folder]
@@ -156,13 +166,14 @@ class _Attempt:
         require(gates, f"{self.model} {release.model_version} is not let into {self.environment}")
         policy = "review" if asked.policy == "review" or asked.approvals else release.promotion_policy
         name = f"{self.model}-{release.model_version}-to-{self.environment}"
-        body = proposal.body(source, target, release, previous, gates)
-        path = _written(self.proposals / f"{name}.md", body)
+        merges = _who_merges(target, policy, asked.approvals)
+        text = proposal.Proposal(source, target, release, previous, gates, _code_between(previous, release), merges)
+        path = _written(self.proposals / f"{name}.md", proposal.body(text))
         self.outcome = Promotion(
             "already there", source, target, release, previous, "", gates, f"{PROPOSALS}{name}", path, policy
         )
         return Change(
-            f"Promote {self.model} {release.model_version} to {self.environment}",
+            proposal.subject(target, release.model_version),
             replaced_release(snapshot, target, release_folder(snapshot, source)),
             {"Environment": self.environment, "Promoted-From": source.environment} | release.trailers(),
             proposal.summary(release, previous),
@@ -186,6 +197,14 @@ class _Attempt:
         if there is not None and there.under(folder) == wanted:
             return self._concluded("already proposed", self.repository.commit_at(there.revision))
         return self._concluded("proposed", self.repository.propose(change, branch))
+
+    def _opened(self, proposed: Promotion, forge: pull_request.Forge) -> Promotion:
+        if proposed.body is None:
+            raise AssertionError("what is proposed has a text")
+        title = proposal.subject(proposed.target, proposed.release.model_version)
+        pull = pull_request.Pull(proposed.branch, proposed.commit, title, proposed.body)
+        address = pull_request.open_pull_request(forge, pull, merge=proposed.policy != "review")
+        return replace(proposed, pull_request=address)
 
     def _concluded(self, action: Action, made: Commit) -> Promotion:
         branch = self.outcome.branch if action in ("proposed", "already proposed") else ""
@@ -249,6 +268,17 @@ def _readable(snapshot: Snapshot, place: Place) -> Release | None:
         return released(snapshot, place)
     except ReleaseError:
         return None
+
+
+def _code_between(previous: Release | None, release: Release) -> Between | None:
+    return None if previous is None else between(workspace.root(), previous.code.commit, release.code.commit)
+
+
+def _who_merges(target: Place, policy: str, approvals: int) -> str:
+    if policy != "review":
+        return "Nobody has to agree: the policy is `automatic`, so it lands when every gate has passed."
+    asked = f" {approvals} approval{'' if approvals == 1 else 's'} must be given." if approvals else ""
+    return f"It waits for the review of those whom CODEOWNERS names for `{target.release}/`.{asked}"
 
 
 def _named(version: int | None) -> str:

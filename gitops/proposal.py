@@ -3,11 +3,49 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from bakehouse.gates import GateResult
+from gitops.code_history import Between
 from gitops.environment import Place
-from gitops.release import Metric, Release
+from gitops.markdown import literal, table
+from gitops.release import Data, Metric, Release
+
+Row = tuple[str, str, str, str]
+_FILES_SHOWN = 5
+_LONGEST = 65_000  # a forge refuses a text of more than 65,536 characters
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Everything that the text is about. `between` is None where the code's history is not at hand, `merges` says who
+    merges it."""
+
+    source: Place
+    target: Place
+    release: Release
+    previous: Release | None
+    gates: Sequence[GateResult]
+    between: Between | None
+    merges: str
+
+    @property
+    def undo(self) -> str:
+        """The command that takes the promotion back; empty where there is nothing to go back to."""
+        if self.previous is None:
+            return ""
+        return rollback_command(self.target, self.previous.model_version)
+
+
+def rollback_command(place: Place, version: int) -> str:
+    """What a person types to have a model version back."""
+    return f"bakehouse rollback {place.model} --env {place.environment} --to {version}"
+
+
+def subject(place: Place, version: int) -> str:
+    """The commit's subject, and the pull request's title."""
+    return f"Promote {place.model} {version} to {place.environment}"
 
 
 def summary(release: Release, previous: Release | None) -> str:
@@ -17,48 +55,50 @@ def summary(release: Release, previous: Release | None) -> str:
         if previous is None
         else (f"It replaces model version {previous.model_version}.")
     )
-    lines = [f"{name} {_figure(metric.value)}{_against(metric)}" for name, metric in release.evidence.metrics.items()]
+    lines = [f"{name} {_figure(metric.value)}{_beside(metric)}" for name, metric in release.evidence.metrics.items()]
     return "\n".join([replaced, "", *lines]).strip()
 
 
-def body(source: Place, target: Place, release: Release, previous: Release | None, gates: Sequence[GateResult]) -> str:
-    """The pull request's text, in Markdown."""
-    undo = f"bakehouse rollback {release.model} --env {target.environment}"
-    if previous is not None:
-        undo += f" --to {previous.model_version}"
+def body(proposal: Proposal) -> str:
+    """The pull request's text, in Markdown. The same promotion always gives the same text."""
+    release, source, target = proposal.release, proposal.source, proposal.target
+    rows = [*_bound(proposal), *_measured(release, proposal.previous), *_judged(proposal)]
+    becomes = (
+        f"`{target.release}/` becomes, byte for byte, what {source.environment} has. Nothing else changes."
+        " Delivery starts the new release beside the old one and switches when it answers well."
+    )
+    undo = (
+        f"```sh\n{proposal.undo}\n```\nor `git revert` of the commit. The command leaves a hold as well, so that no"
+        " automation brings this version back."
+        if proposal.undo
+        else f"It is the first release there: `git revert` of the commit takes {release.model} out of"
+        f" {target.environment} again."
+    )
     parts = [
-        f"# Promote {release.model} {release.model_version} from {source.environment} to {target.environment}",
-        _table(("", "now", "after the merge"), _changes(release, previous)),
-        "## Metrics on the held-out rows",
-        _metrics_note(release),
-        _table(("metric", "this version", "95 % interval", "its champion"), _metrics(release)),
-        "## Gates",
-        _table(("gate", "verdict", "figure", "must be", "set in"), _gates([*gates, *release.evidence.gates])),
+        f"# {subject(target, release.model_version)}, from {source.environment}",
+        table(("", f"now in {target.environment}", "after the merge", "what changes"), rows),
+        _rows_note(release),
         "## What happens on merge",
-        (
-            f"`{target.release}/` becomes, byte for byte, what {source.environment} has. Nothing else changes."
-            " Delivery starts the new release beside the old one and switches when it answers well."
-        ),
+        becomes,
+        proposal.merges,
         "## How to undo it",
-        (
-            f"```sh\n{undo}\n```\nor `git revert` of the commit. The command leaves a hold as well, so that no"
-            " automation brings this version back."
-            if previous is not None
-            else f"It is the first release there: `git revert` of the commit takes {release.model} out of"
-            f" {target.environment} again."
-        ),
+        undo,
     ]
-    return "\n\n".join(parts) + "\n"
+    if any(gate.name == "not_rolled_back" and gate.explanation for gate in proposal.gates):
+        parts.insert(
+            1,
+            f"**{target.environment} went back from this version or a newer one.** The check lets it in only with the"
+            " label `allow-rolled-back`.",
+        )
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    return text if len(text) <= _LONGEST else text[:_LONGEST].rpartition("\n")[0] + "\n\n…\n"
 
 
 def changes(new: Release, old: Release | None) -> list[tuple[str, str, str]]:
     """What a release binds, old beside new: rows of what, old, new; only what differs."""
-    return [(what, before, after) for what, before, after in _changes(new, old) if before != after]
-
-
-def _changes(new: Release, old: Release | None) -> list[tuple[str, str, str]]:
     before, after = facts(old), facts(new)
-    return [(what, before.get(what, "none"), said) for what, said in after.items()]
+    rows = [(what, before.get(what, "none"), said) for what, said in after.items()]
+    return [row for row in rows if row[1] != row[2]]
 
 
 def facts(release: Release | None) -> dict[str, str]:
@@ -78,48 +118,124 @@ def facts(release: Release | None) -> dict[str, str]:
     }
 
 
-def _metrics_note(release: Release) -> str:
-    evidence = release.evidence
-    champion = f"Compared with model version {evidence.champion} on the same rows." if evidence.champion else ""
-    note = evidence.champion_note or champion or "There is no champion to compare with."
-    return f"{evidence.test_rows:,} rows (`{evidence.test_digest}`). {note}"
+def _bound(proposal: Proposal) -> Iterator[Row]:
+    release, previous = proposal.release, proposal.previous
+    before, after = facts(previous), facts(release)
+    differences = {
+        "data version": _data(release.data, previous.data if previous is not None else None),
+        "code": _code(release, previous, proposal.between),
+    }
+    for what, said in after.items():
+        unchanged = "" if before.get(what) != said else "the same"
+        yield what, literal(before.get(what, "none")), literal(said), differences.get(what, "") or unchanged
 
 
-def _metrics(release: Release) -> Iterable[tuple[str, ...]]:
-    for name, metric in release.evidence.metrics.items():
-        known = metric.low is not None and metric.high is not None
-        interval = f"{_figure(metric.low)} to {_figure(metric.high)}" if known else ""
-        yield name, _figure(metric.value), interval, _against(metric).removeprefix(" (").removesuffix(")")
-
-
-def _against(metric: Metric) -> str:
-    if metric.champion is None:
+def _data(new: Data, old: Data | None) -> str:
+    if old is None or new == old:
         return ""
-    if math.isclose(metric.value, metric.champion, abs_tol=1e-12):
-        return f" ({_figure(metric.champion)}, equal)"
-    difference = metric.value - metric.champion
-    return f" ({_figure(metric.champion)}, {difference:+.4g}{_verdict(metric, metric.champion)})"
+    if new.version == old.version:
+        return "the same data, counted anew"
+    said = [f"{new.documents - old.documents:+,} documents, {new.accepted - old.accepted:+,} accepted"]
+    before, after = ({file.path: file.md5 for file in data.files} for data in (old, new))
+    for word, names in (
+        ("added", sorted(after.keys() - before.keys())),
+        ("removed", sorted(before.keys() - after.keys())),
+        ("changed", sorted(name for name in before.keys() & after.keys() if before[name] != after[name])),
+    ):
+        if names:
+            more = f" and {len(names) - _FILES_SHOWN} more" if len(names) > _FILES_SHOWN else ""
+            listed = ", ".join(literal(name) for name in names[:_FILES_SHOWN])
+            said.append(f"{len(names)} file{'s' if len(names) > 1 else ''} {word}: {listed}{more}")
+    return "<br>".join(said)
 
 
-def _verdict(metric: Metric, champion: float) -> str:
-    """Better or worse, where there is such a thing and the interval does not reach the champion's figure."""
-    if metric.greater_is_better is None:
+def _code(release: Release, previous: Release | None, between: Between | None) -> str:
+    if previous is None or release.code == previous.code:
         return ""
-    if metric.low is not None and metric.high is not None and metric.low <= champion <= metric.high:
-        return ": within the interval"
-    return ": better" if (metric.value > champion) == metric.greater_is_better else ": worse"
+    if between is None:
+        return "the commits between are not at hand here"
+    said = [f"{between.count} commit{'' if between.count == 1 else 's'}"]
+    if between.lacking:
+        said[0] += f", and without {between.lacking} that the old code has"
+    said += [f"{literal(name[:10])} {literal(title, longest=100)}" for name, title in between.commits]
+    if between.count > len(between.commits):
+        said.append(f"and {between.count - len(between.commits)} more")
+    return "<br>".join(said)
 
 
-def _gates(gates: Iterable[GateResult]) -> Iterable[tuple[str, ...]]:
-    for gate in gates:
+def _measured(release: Release, previous: Release | None) -> Iterator[Row]:
+    """The old figure is the one on the same held-out rows wherever there is one."""
+    evidence, old = release.evidence, previous.evidence if previous is not None else None
+    for name, metric in evidence.metrics.items():
+        after = _figure(metric.value) + _interval(metric)
+        before, change = "", ""
+        if previous is None or old is None:
+            before = "none"
+        elif evidence.champion == previous.model_version and metric.champion is not None:
+            before, change = _figure(metric.champion), _difference(metric)
+        elif name in old.metrics:
+            figure = old.metrics[name]
+            same_rows = old.test_digest == evidence.test_digest
+            before = _figure(figure.value) + _interval(figure) + ("" if same_rows else ", on other rows")
+            change = (
+                _difference(metric.model_copy(update={"champion": figure.value})) if same_rows else "not comparable"
+            )
+        if metric.champion is not None and previous is not None and evidence.champion != previous.model_version:
+            beside = f"{_difference(metric)} against model version {evidence.champion}"
+            change = f"{change}; {beside}" if change else beside
+        yield f"metric {literal(name)}", before, after, change
+
+
+def _judged(proposal: Proposal) -> Iterator[Row]:
+    previous = proposal.previous
+    before = {gate.name: gate for gate in previous.evidence.gates} if previous is not None else {}
+    for gate in [*proposal.release.evidence.gates, *proposal.gates]:
+        old = before.get(gate.name)
         wanted = f"{'' if gate.comparison == 'is' else gate.comparison} {_figure(gate.threshold)}".strip()
-        yield gate.name, "passed" if gate.passed else "**missed**", _figure(gate.figure), wanted, f"`{gate.source}`"
+        verdict = "passed" if gate.passed else "**missed**"
+        said = f"{verdict}, must be {literal(wanted)} (set in {literal(gate.source)})"
+        if gate.explanation:
+            said += f"<br>{literal(gate.explanation)}"
+        yield f"gate {literal(gate.name)}", _shown(old.figure) if old is not None else "", _shown(gate.figure), said
+
+
+def _rows_note(release: Release) -> str:
+    evidence = release.evidence
+    champion = f"compared with model version {evidence.champion} on the same rows" if evidence.champion else ""
+    note = literal(evidence.champion_note, longest=1000) or champion or "there is no champion to compare with"
+    return (
+        f"Measured on {evidence.test_rows:,} held-out rows (`{evidence.test_digest}`): {note}. Intervals are of 95 %."
+    )
+
+
+def _interval(metric: Metric) -> str:
+    known = metric.low is not None and metric.high is not None
+    return f" ({_figure(metric.low)} to {_figure(metric.high)})" if known else ""
+
+
+def _beside(metric: Metric) -> str:
+    return "" if metric.champion is None else f" ({_figure(metric.champion)}, {_difference(metric)})"
+
+
+def _difference(metric: Metric) -> str:
+    """How far from the champion's figure; better or worse, where there is such a thing and the interval does not reach
+    that figure."""
+    champion = metric.champion
+    if champion is None:
+        return ""
+    if math.isclose(metric.value, champion, abs_tol=1e-12):
+        return "equal"
+    said = f"{metric.value - champion:+.4g}"
+    if metric.greater_is_better is None:
+        return said
+    if metric.low is not None and metric.high is not None and metric.low <= champion <= metric.high:
+        return f"{said}: within the interval"
+    return f"{said}: better" if (metric.value > champion) == metric.greater_is_better else f"{said}: worse"
+
+
+def _shown(figure: float | str) -> str:
+    return literal(figure) if isinstance(figure, str) else _figure(figure)
 
 
 def _figure(value: float | str | None) -> str:
     return "" if value is None else value if isinstance(value, str) else f"{value:.6g}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
