@@ -1,0 +1,220 @@
+"""Releases, promotions and reverts as a real Argo CD delivers them to a real Kubernetes API, whose pods KWOK acts.
+
+Each test has a model of its own. How long things take is measured in tests/benchmarks/argocd.py; here deadlines are
+generous, but short of those of a rollout (120 s) and of the smoke Job (170 s), which must hold up nobody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitops.commits import Change, Commit
+from gitops.promotion import promote
+from gitops.release import PIN_FILE, Release
+from tests.argocd_world import ArgoWorld, argo_world
+from tests.cluster_equipment import CHECKOUT, Cluster, eventually
+from tests.gitops_world import commit_files, release
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+PROMISED_SECONDS = 60
+BROKEN_SMOKE = """\
+patches:
+  - target: {kind: Job, name: smoke}
+    patch: |-
+      - {op: replace, path: /spec/template/spec/containers/0/image, value: registry.invalid/broken}
+"""
+
+
+@pytest.fixture(scope="module")
+def argo(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgoWorld]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAKEHOUSE_STATE", str(tmp_path_factory.mktemp("state")))
+        cluster.kubectl("apply", "--server-side", "-f", CHECKOUT / "gitops/argocd/installation/outlive.yaml")
+        with argo_world(cluster, "delivery", tmp_path_factory.mktemp("world")) as world:
+            yield world
+
+
+@pytest.fixture(autouse=True)
+def workspace(argo: ArgoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAKEHOUSE_ROOT", str(argo.checkout))
+
+
+def unpullable(document: Release) -> Release:
+    """The same release, of an image that no node can pull."""
+    image = document.image.model_copy(update={"name": f"bakehouse/broken-{document.model}"})
+    return document.model_copy(update={"image": image})
+
+
+def release_with_a_smoke_job_that_never_ends(argo: ArgoWorld, document: Release) -> Commit:
+    """A release whose service comes up well, and whose smoke Job never gets its image."""
+    folder = argo.place(document.model, "staging").release
+    files = document.files() | {PIN_FILE: document.pin() + BROKEN_SMOKE}
+    commit = commit_files(argo.repository, {f"{folder}/{name}": text for name, text in files.items()})
+    argo.notify()
+    return commit
+
+
+def health(argo: ArgoWorld, model: str) -> str:
+    state = argo.state(model, "staging")
+    assert state is not None
+    return str(state["status"]["health"]["status"])
+
+
+def smoke_job(argo: ArgoWorld, model: str, version: int) -> dict[str, Any] | None:
+    """The smoke Job of this model version, once it is in the cluster."""
+    job = argo.cluster.get("job", f"{model}-smoke", argo.namespace("staging"))
+    ours = job is not None and job["metadata"]["annotations"]["bakehouse/model-version"] == str(version)
+    return job if ours else None
+
+
+def test_a_model_appears_with_its_first_release_and_leaves_with_its_removal(argo: ArgoWorld) -> None:
+    argo.release(release(1, model="cakes"))
+    argo.settled("cakes", "staging", 1)
+    place = argo.place("cakes", "staging")
+    argo.repository.commit(lambda head: Change("Remove cakes", dict.fromkeys(head.under(place.folder))))
+    argo.notify()
+    eventually("the application is gone", lambda: argo.state("cakes", "staging") is None)
+    chosen = "app.kubernetes.io/name=cakes"
+    kinds = "deployment,service,configmap,job,networkpolicy,horizontalpodautoscaler,poddisruptionbudget,serviceaccount"
+    eventually("all of it is gone", lambda: not argo.cluster.list(kinds, argo.namespace("staging"), chosen))
+
+
+def test_a_release_is_in_an_environment_only_after_its_promotion(argo: ArgoWorld, tmp_path: Path) -> None:
+    argo.release(release(1, model="students"))
+    argo.settled("students", "staging", 1)
+    assert argo.state("students", "production") is None
+    done = promote(argo.repository, "students", argo.environment("production"), proposals=tmp_path)
+    assert done.action == "landed"
+    argo.notify()
+    state = argo.settled("students", "production", 1)
+    assert state["spec"]["project"] == argo.namespace("production")
+
+
+def test_both_environments_take_what_one_push_brings_each(argo: ArgoWorld) -> None:
+    argo.release(release(1, model="twins"), "production")
+    argo.release(release(1, model="twins"))
+    argo.settled("twins", "production", 1)
+    argo.settled("twins", "staging", 1)
+    changed = release(2, model="twins", champion=1)
+    files = {
+        f"{argo.place('twins', original).release}/{name}": text
+        for original, document in (("staging", changed), ("production", changed))
+        for name, text in document.files().items()
+    }
+    commit_files(argo.repository, files)
+    argo.notify()
+    argo.settled("twins", "production", 2)
+    argo.settled("twins", "staging", 2)
+
+
+def test_a_release_whose_image_cannot_be_pulled_is_undone_by_a_revert(argo: ArgoWorld) -> None:
+    argo.release(release(1, model="stocks"))
+    argo.settled("stocks", "staging", 1)
+    commit = argo.release(unpullable(release(2, model="stocks", champion=1)))
+    eventually("the rollout has begun", lambda: argo.running("stocks", "staging") == 2)
+    eventually("it is not healthy", lambda: health(argo, "stocks") == "Progressing")
+    argo.revert(commit)
+    argo.settled("stocks", "staging", 1, PROMISED_SECONDS)
+
+
+def test_a_release_whose_smoke_job_never_ends_is_undone_by_a_revert(argo: ArgoWorld) -> None:
+    argo.release(release(1, model="slow"))
+    argo.settled("slow", "staging", 1)
+    commit = release_with_a_smoke_job_that_never_ends(argo, release(2, model="slow", champion=1))
+    job = eventually("the smoke Job waits", lambda: smoke_job(argo, "slow", 2))
+    assert 0 < job["spec"]["activeDeadlineSeconds"] <= 180
+    assert job["spec"]["backoffLimit"] == 0
+    eventually("it counts as not yet healthy", lambda: health(argo, "slow") == "Progressing")
+    argo.revert(commit.sha)
+    argo.settled("slow", "staging", 1, PROMISED_SECONDS)
+    assert smoke_job(argo, "slow", 1)
+
+
+def test_a_release_whose_smoke_job_fails_is_degraded_and_undone_by_a_revert(argo: ArgoWorld) -> None:
+    argo.release(release(1, model="sentiment"))
+    argo.settled("sentiment", "staging", 1)
+    commit = release_with_a_smoke_job_that_never_ends(argo, release(2, model="sentiment", champion=1))
+    eventually("the smoke Job waits", lambda: smoke_job(argo, "sentiment", 2))
+    chosen = "app.kubernetes.io/name=sentiment,app.kubernetes.io/component=smoke"
+
+    def waiting() -> list[dict[str, Any]]:
+        pods = argo.cluster.list("pod", argo.namespace("staging"), chosen)
+        return [pod for pod in pods if pod["status"]["phase"] == "Pending" and pod["status"].get("containerStatuses")]
+
+    (pod,) = eventually("its pod waits", waiting)
+    failed = json.dumps({"status": {"phase": "Failed"}})
+    where = ("--namespace", argo.namespace("staging"), "--subresource=status", "--type=merge")
+    argo.cluster.kubectl("patch", "pod", pod["metadata"]["name"], *where, "--patch", failed)
+    eventually("the application is degraded", lambda: health(argo, "sentiment") == "Degraded")
+    argo.revert(commit.sha)
+    argo.settled("sentiment", "staging", 1, PROMISED_SECONDS)
+
+
+def test_what_somebody_changes_by_hand_is_put_back(argo: ArgoWorld) -> None:
+    argo.release(release(1, model="drift"))
+    argo.settled("drift", "staging", 1)
+    where = ("--namespace", argo.namespace("staging"))
+    argo.cluster.kubectl("set", "image", "deployment/drift-bento", "bento=registry.invalid/other", *where)
+
+    def image() -> str:
+        deployment = argo.cluster.get("deployment", "drift-bento", argo.namespace("staging"))
+        assert deployment is not None
+        return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    eventually("the released image is back", lambda: image() == release(1, model="drift").image.reference)
+
+
+def test_another_models_release_leaves_an_application_alone(argo: ArgoWorld) -> None:
+    argo.release(release(1, model="quiet"))
+    argo.settled("quiet", "staging", 1)
+    before = argo.state("quiet", "staging")
+    argo.release(release(1, model="loud"))
+    argo.settled("loud", "staging", 1)
+    after = argo.state("quiet", "staging")
+    assert before is not None and after is not None
+    assert after["status"]["reconciledAt"] == before["status"]["reconciledAt"]
+    assert after["status"]["history"] == before["status"]["history"]
+
+
+def test_production_outlives_its_application_set_and_belongs_to_the_next(argo: ArgoWorld) -> None:
+    argo.release(release(1, model="lasting"), "production")
+    argo.settled("lasting", "production", 1)
+    name = argo.namespace("production")
+    argo.cluster.kubectl("delete", "application", name, "--namespace=argocd")
+    argo.cluster.kubectl("delete", "applicationset", name, "--namespace=argocd")
+    refused = "outlives its ApplicationSet"
+    eventually("the collector was refused", lambda: refused in argo.cluster.log("kube-controller-manager"))
+    state = argo.settled("lasting", "production", 1)
+    assert "deletionTimestamp" not in state["metadata"]
+
+    argo.cluster.kubectl("apply", "--server-side", "-f", "-", stdin=argo.rendered("production"))
+    (new,) = [argo.cluster.get("applicationset", name, "argocd")]
+    assert new is not None
+
+    def adopted() -> bool:
+        held = argo.state("lasting", "production")
+        return held is not None and held["metadata"]["ownerReferences"][0]["uid"] == new["metadata"]["uid"]
+
+    eventually("the application belongs to the new set", adopted)
+    argo.release(release(2, model="lasting", champion=1), "production")
+    argo.settled("lasting", "production", 2)
+
+
+def test_argo_cds_own_objects_follow_git_too(argo: ArgoWorld) -> None:
+    path = f"environments/{argo.environment('staging')}/argocd/kustomization.yaml"
+    text = argo.git("-C", str(argo.repository.cache), "show", f"{argo.repository.fetch()}:{path}")
+    commit_files(argo.repository, {path: text.replace("value: [bakehouse-developers]", "value: [the-new-group]")})
+    argo.notify()
+
+    def groups() -> list[str]:
+        project = argo.cluster.get("appproject", argo.namespace("staging"), "argocd")
+        assert project is not None
+        return list(project["spec"]["roles"][0]["groups"])
+
+    eventually("the project has the new group", lambda: groups() == ["the-new-group"])
