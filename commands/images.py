@@ -42,18 +42,17 @@ def image(
     from bentos.common.images import build_image, find_bento, image_digest, image_name, push_image
 
     model, number = _parsed(version)
+    archive, identity = find_bento(model, number)
     releases = _releases(model, number)
-    archive = find_bento(model, number)
-    name = image_name(model, push or workspace.image_registry())
-    built = build_image(archive, digest_of(archive), name, engine)
-    digest = push_image(built) if push else image_digest(built)
     for environment, release in releases.items():
-        if release.model_digest != built.labels["bakehouse/model-digest"]:
+        if release.model_digest != identity.model_digest:
             raise ReleaseError(
                 f"{environment} has released {model} {number} with the model {release.model_digest}, but the bento here"
-                f" holds {built.labels['bakehouse/model-digest']}.",
+                f" holds {identity.model_digest}.",
                 "Copy the archive of the released one into the image store.",
             )
+    built = build_image(archive, digest_of(archive), image_name(model, push or workspace.image_registry()), engine)
+    digest = push_image(built) if push else image_digest(built)
     named = {environment: release.image.digest == digest for environment, release in releases.items()}
     if as_json:
         display.document(

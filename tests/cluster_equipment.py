@@ -121,7 +121,7 @@ def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
 
     Skips the test where the equipment is not there.
     """
-    programs = _programs()
+    programs = equipment()
     log = folder.with_suffix(".log")
     # It runs as long as `cat` does: until this process closes the pipe, or is gone in whatever way.
     with (
@@ -143,22 +143,24 @@ def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
         if not process.stdout.readline():
             raise AssertionError(f"The cluster did not come up:\n{log.read_text()}")
         try:
-            yield Cluster(folder, programs, _exported(folder / "env.sh"))
+            yield Cluster(folder, programs, exported(folder / "env.sh"))
         finally:
             process.stdin.close()
             process.wait(DEADLINE_SECONDS)
 
 
-def _programs() -> Path:
-    equipment = Path(os.environ.get(VARIABLE) or CHECKOUT.parent / "shared" / "cluster")
-    if not (equipment / "ensure").is_file():
+def equipment() -> Path:
+    """The folder of its programs; skips the test where they are not there."""
+    folder = Path(os.environ.get(VARIABLE) or CHECKOUT.parent / "shared" / "cluster")
+    if not (folder / "ensure").is_file():
         pytest.skip(f"the test cluster ({VARIABLE}, or shared/cluster beside the checkout)")
-    done = subprocess.run([equipment / "ensure"], capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run([folder / "ensure"], capture_output=True, text=True, timeout=500, check=False)
     if done.returncode:
         pytest.skip(f"the test cluster's programs can't be made: {done.stderr.strip()[-300:]}")
     return Path(done.stdout.strip())
 
 
-def _exported(file: Path) -> dict[str, str]:
+def exported(file: Path) -> dict[str, str]:
+    """The variables that a running cluster's `env.sh` sets."""
     words = shlex.split(file.read_text())
     return dict(word.split("=", 1) for word in words if word != "export")

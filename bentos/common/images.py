@@ -47,15 +47,15 @@ def image_name(model: str, registry: str | None) -> str:
     return f"{registry}/bakehouse/{model}" if registry else f"bakehouse/{model}"
 
 
-def find_bento(model: str, version: int) -> Path:
-    """The archive of a model version in this machine's image store, named by its digest.
+def find_bento(model: str, version: int) -> tuple[Path, Identity]:
+    """The archive of a model version in this machine's image store, and what it says of itself.
 
     Raises `DataError` where there is none.
     """
     for archive in sorted(workspace.images().glob("*.bento"), key=lambda it: it.stat().st_mtime, reverse=True):
         identity = _identity(archive)
         if (identity.model, identity.model_version) == (model, version):
-            return archive
+            return archive, identity
     raise DataError(
         f"There is no bento of {model} {version} in {workspace.images()}.",
         "Copy its archive there from where it was trained, or train again.",
