@@ -15,20 +15,24 @@ from bakehouse.errors import DataError
 from bentos.common import ndjson
 from bentos.common.estimator import Split
 from bentos.common.room import Room, load_room
+from steps.feature_history import as_known
 
 PARTS = ("train", "dev", "test")
 
 
 @step
 def split(model: str, masked: Path) -> tuple[Annotated[Path, "train"], Annotated[Path, "dev"], Annotated[Path, "test"]]:
-    """Three NDJSON files that together hold every line of `masked` once, unchanged."""
+    """Three NDJSON files that together hold every line of `masked` once, unchanged; or, where the room has a feature
+    store, every record at each moment that a prediction is asked for, as the store knows it then."""
+    room, folder = load_room(model), workspace.scratch("split")
     # ZenML sees several outputs only where a step returns a literal tuple.
-    train, dev, test = split_file(load_room(model), masked, workspace.scratch("split"))
+    train, dev, test = split_file(room, as_known(room, masked, folder), folder)
     return train, dev, test
 
 
 def split_file(room: Room, masked: Path, folder: Path) -> tuple[Path, Path, Path]:
-    """Write `train.ndjson`, `dev.ndjson` and `test.ndjson` to `folder`; lines keep their bytes and their order.
+    """Write `train.ndjson`, `dev.ndjson` and `test.ndjson` to `folder`; lines keep their bytes and their order. By
+    hash, records with the same `split_key` of the contract, where it has one, stay together.
 
     Raises `DataError` where a part would be empty.
     """
@@ -37,7 +41,8 @@ def split_file(room: Room, masked: Path, folder: Path) -> tuple[Path, Path, Path
     if rule.by == "time":
         parts = by_time([room.contract.record_time(record) for record in records], rule)
     else:
-        parts = by_hash([room.contract.record_id(record) for record in records], rule)
+        key = getattr(room.contract, "split_key", room.contract.record_id)
+        parts = by_hash([key(record) for record in records], rule)
     with masked.open("rb") as opened:
         lines = list(opened)
     files = {name: folder / f"{name}.ndjson" for name in PARTS}

@@ -1,4 +1,5 @@
-"""The HTTP side of a service: `POST /predict` and `GET /release` as a raw ASGI application before BentoML's own routes.
+"""The HTTP side of a service: `POST /predict`, `POST /feedback` and `GET /release` as a raw ASGI application before
+BentoML's own routes.
 
 A prediction takes microseconds, and BentoML's stack for one request (Starlette's routing, tracing, a timer, a context)
 some hundreds; so these paths and the page are answered here, and every other one by BentoML. Knows no model.
@@ -20,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 
+from bentos.common.feedback import Feedback
 from bentos.common.identity import Identity
 from bentos.common.metrics import ServiceMetrics
 from bentos.common.prediction_log import PredictionLog
@@ -34,6 +36,7 @@ Headers = list[tuple[bytes, bytes]]
 INDEX = "/"
 READY = "/readyz"
 PREDICT = "/predict"
+FEEDBACK = "/feedback"
 RELEASE = "/release"
 MOST_BYTES = 2 * 1024 * 1024
 BODY_SECONDS = 10.0
@@ -71,11 +74,13 @@ class Endpoint:
         metrics: ServiceMetrics,
         log: PredictionLog | None,
         page: bytes,
+        feedback: Feedback | None = None,
     ) -> None:
         self._bentoml_app = bentoml_app
         self._pipeline = pipeline
         self._metrics = metrics
         self._log = log
+        self._feedback = feedback
         self._draining = False
         self._version = (b"x-model-version", str(identity.model_version).encode())
         self._documents = {RELEASE: (_JSON, identity.model_dump_json().encode()), INDEX: (_HTML, page)}
@@ -85,6 +90,9 @@ class Endpoint:
             path = scope["path"]
             if path == PREDICT:
                 await self._predict(scope, receive, send)
+                return
+            if path == FEEDBACK and self._feedback is not None:
+                await self._take(self._feedback, scope, receive, send)
                 return
             if path in self._documents:
                 await self._show(scope, send)
@@ -107,9 +115,9 @@ class Endpoint:
         prediction: Prediction[Any, Any] | None = None
         headers: Headers = [_JSON, (b"x-request-id", request_id), self._version]
         try:
-            _require_predictable(scope, content_type, length)
+            _require_json(scope, content_type, length)
             body = await _body(receive)
-            if len(body) < LARGE_BYTES:
+            if len(body) < LARGE_BYTES and not self._pipeline.waits:
                 prediction = self._pipeline.predict(body)
             else:
                 prediction = await asyncio.to_thread(self._pipeline.predict, body)
@@ -121,12 +129,7 @@ class Endpoint:
         except Disconnected:
             return
         except Exception as error:
-            # A defect of ours. Its message could hold a value of the request, so the log has the type and place alone.
-            _logger.error("Request %s failed with %s at %s.", request_id.decode(), type(error).__name__, _place(error))
-            status = 500
-            answer = _problems(
-                refused(500, "(service)", "The service failed; its log has this request's id"), request_id
-            )
+            status, answer = 500, _failed(error, request_id)
         if self._draining:
             headers.append((b"connection", b"close"))
         await _send(send, status, answer, headers)
@@ -135,6 +138,32 @@ class Endpoint:
             self._metrics.predicted(prediction.outcomes)
             if self._log is not None:
                 self._log.record(request_id.decode(), prediction.requests, prediction.responses)
+
+    async def _take(self, feedback: Feedback, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id, content_type, length = _headers(scope["headers"])
+        status = 200
+        headers: Headers = [_JSON, (b"x-request-id", request_id), self._version]
+        try:
+            _require_json(scope, content_type, length)
+            if not feedback.is_kept:
+                raise refused(503, "(service)", "This service keeps no log, and so no feedback")
+            given = feedback.read(await _body(receive))
+            await asyncio.to_thread(feedback.keep, given)
+            self._metrics.told(feedback.counted(given))
+            answer = json.dumps({"recorded": len(given)}).encode()
+        except RefusedError as error:
+            status, answer = error.status, _problems(error, request_id)
+            if status == 405:
+                headers.append((b"allow", b"POST"))
+        except Disconnected:
+            return
+        except OSError as error:
+            _logger.warning("Feedback can't be written: %s.", error.strerror or error)
+            status = 503
+            answer = _problems(refused(503, "(service)", "It can't be written now; send it again later"), request_id)
+        except Exception as error:
+            status, answer = 500, _failed(error, request_id)
+        await _send(send, status, answer, headers)
 
     async def _show(self, scope: Scope, send: Send) -> None:
         kind, document = self._documents[scope["path"]]
@@ -185,9 +214,9 @@ def _headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes, byte
     return request_id or os.urandom(16).hex().encode(), encoding or content_type, length
 
 
-def _require_predictable(scope: Scope, content_type: bytes, length: bytes) -> None:
+def _require_json(scope: Scope, content_type: bytes, length: bytes) -> None:
     if scope["method"] != "POST":
-        raise refused(405, "method", "Predictions are asked for by POST", "POST")
+        raise refused(405, "method", "This path takes POST", "POST")
     if content_type != b"application/json":
         media, _, parameters = content_type.lower().partition(b";")
         charset = parameters.replace(b" ", b"").replace(b'"', b"")
@@ -245,6 +274,13 @@ def _problems(error: RefusedError, request_id: bytes) -> bytes:
     if error.more:
         document["more_problems"] = error.more
     return json.dumps(document).encode()
+
+
+def _failed(error: Exception, request_id: bytes) -> bytes:
+    """Log a defect of ours, and what is answered. Its message could hold a value of the request: the log has its type
+    and place alone."""
+    _logger.error("Request %s failed with %s at %s.", request_id.decode(), type(error).__name__, _place(error))
+    return _problems(refused(500, "(service)", "The service failed; its log has this request's id"), request_id)
 
 
 def _place(error: BaseException) -> str:

@@ -32,7 +32,7 @@ _ALLOWED |= {"min_length": "at least {} long", "max_length": "at most {} long", 
 
 
 class Predictor(ABC, Generic[RequestT, ResponseT]):
-    """The base of a room's service. A room names its contract and says how arrays are made and read; no state."""
+    """The base of a room's service. A room names its contract and says how arrays are made and read."""
 
     request: type[RequestT]
     response: type[ResponseT]
@@ -40,6 +40,11 @@ class Predictor(ABC, Generic[RequestT, ResponseT]):
     outcomes: ClassVar[tuple[str, ...]] = ("any",)
     alarm: ClassVar[str | None] = None
     """The outcome whose share is the anomaly rate, where the model has one."""
+    truth: ClassVar[Any] = None
+    """The type of the true label that feedback may give: a Literal of labels, or a bounded number. Without one the
+    service takes no feedback."""
+    waits: ClassVar[bool] = False
+    """Whether making the arrays may wait for another machine: then it never happens on the event loop."""
 
     @abstractmethod
     def arrays(self, requests: Sequence[RequestT]) -> Arrays:
@@ -87,6 +92,7 @@ class Pipeline(Generic[RequestT, ResponseT]):
     """From the bytes of a request to the bytes of its answer. Thread-safe."""
 
     def __init__(self, room: Predictor[RequestT, ResponseT], model: OnnxModel, model_version: int) -> None:
+        self.waits = room.waits
         self._room = room
         self._model = model
         self._model_version = model_version
@@ -103,7 +109,7 @@ class Pipeline(Generic[RequestT, ResponseT]):
         try:
             requests = self._many.validate_json(body) if several else (self._one.validate_json(body),)
         except ValidationError as error:
-            raise _refusal(error) from None
+            raise refusal(error) from None
         arrays = self._room.arrays(requests)
         _require_finite(arrays, several)
         responses = self._room.responses(requests, self._model.run(arrays), self._model_version)
@@ -115,19 +121,20 @@ class Pipeline(Generic[RequestT, ResponseT]):
         return Prediction(requests, responses, outcomes, answer)
 
 
-def _require_finite(arrays: Arrays, several: bool) -> None:
-    for array in arrays.values():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            row = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise refused(422, str(row) if several else WHOLE_DOCUMENT, "Numbers in it are too large to compute with")
-
-
-def _refusal(error: ValidationError) -> RefusedError:
+def refusal(error: ValidationError) -> RefusedError:
+    """Why a body is refused: 400 where it is not JSON, 422 where it breaks the contract."""
     details = error.errors(include_input=False, include_url=False)
     if details[0]["type"] == "json_invalid":
         reason = details[0]["ctx"]["error"]
         return refused(400, WHOLE_DOCUMENT, f"Not JSON: {reason}", "JSON in UTF-8")
     return RefusedError(422, [_problem(detail) for detail in details[:MOST_PROBLEMS]], len(details[MOST_PROBLEMS:]))
+
+
+def _require_finite(arrays: Arrays, several: bool) -> None:
+    for array in arrays.values():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            row = int(np.argwhere(~np.isfinite(array))[0][0])
+            raise refused(422, str(row) if several else WHOLE_DOCUMENT, "Numbers in it are too large to compute with")
 
 
 def _problem(detail: ErrorDetails) -> dict[str, str]:

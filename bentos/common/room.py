@@ -19,6 +19,7 @@ import bentos
 from bakehouse import gates, workspace
 from bakehouse.errors import ConfigurationError
 from bakehouse.gates import GateResult
+from bentos.common.feature_store import Definitions
 
 Text = Annotated[str, Field(min_length=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -121,6 +122,13 @@ class Room:
     @cached_property
     def estimator(self) -> ModuleType:
         return self._module("estimator")
+
+    @cached_property
+    def feature_store(self) -> Definitions | None:
+        """The room's definitions for a feature store, where it has any; they import Feast."""
+        if not (self.folder / "feature_store" / "definitions.py").is_file():
+            return None
+        return cast("Definitions", importlib.import_module(f"bentos.{self.name}.feature_store.definitions"))
 
     def _module(self, name: str) -> ModuleType:
         if not (self.folder / f"{name}.py").is_file():

@@ -1,0 +1,186 @@
+"""A room's feature store, kept by Feast: facts go in with the time they became known, and come out as of a moment.
+
+Knows no model: what the facts are, the room's `feature_store/definitions.py` says. Imports Feast on first use only, so
+that a room without a store never waits for it. Reading for one answer is `bentos.common.online_store`'s.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from bakehouse.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast import FeatureView as View
+
+TIME = "event_timestamp"
+PLACE = "place"
+Facts = Mapping[str, Any]
+
+
+class Definitions(Protocol):
+    """What `bentos/<model>/feature_store/definitions.py` fulfils, as a module. A view named `grades` reads the file
+    `grades.parquet`, whose column `event_timestamp` says when a fact became known."""
+
+    PROJECT: str
+    """The name under which Feast keeps this store apart from others."""
+
+    OBJECTS: Sequence[Any]
+    """Feast's entities, feature views and feature services."""
+
+    FEATURES: Any
+    """The feature service that training reads."""
+
+    def entity(self, record: Any, /) -> Mapping[str, str]:
+        """Whom a masked record is about: the join keys."""
+
+    def facts(self, record: Any, /) -> Iterator[tuple[str, datetime, Facts]]:
+        """All that a masked record says: the view, when it became known, and every feature of the view."""
+
+    def moments(self, record: Any, /) -> Sequence[datetime]:
+        """When a prediction is asked for."""
+
+    def as_of(self, record: Any, moment: datetime, known: Mapping[str, Facts | None], /) -> Any:
+        """The masked record at `moment`: its labels, and else only what each view knew then (None: nothing)."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Records as facts, in a Feast repository of their own in `folder`."""
+
+    definitions: Definitions
+    store: FeatureStore
+    folder: Path
+
+    @classmethod
+    def of(cls, definitions: Definitions, records: Sequence[Any], folder: Path, online: str) -> Published:
+        """Write the facts of masked `records` as Parquet to `folder`, and register the definitions there. `online` is
+        the address of the online store, to which nothing is written yet.
+
+        Raises `ConfigurationError` where the address is none that Feast can write to.
+        """
+        import yaml
+        from feast import FeatureStore
+
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(definitions, records, folder)
+        settings = {
+            "project": definitions.PROJECT,
+            "provider": "local",
+            "registry": "registry.db",
+            "offline_store": {"type": "file"},
+            "online_store": _online(online),
+            "entity_key_serialization_version": 3,
+        }
+        # Feast's own commands work in this folder too: `feast --chdir FOLDER feature-views list`.
+        (folder / "feature_store.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+        store = FeatureStore(repo_path=str(folder))
+        store.apply(list(definitions.OBJECTS))
+        return cls(definitions, store, folder)
+
+    def situations(self, records: Sequence[Any]) -> list[Any]:
+        """Every record at every moment that a prediction is asked for, with the features known by then (the latest of
+        each view, none of later). In the order of the records, and of their moments."""
+        import pandas as pd
+
+        asked = [(record, moment) for record in records for moment in self.definitions.moments(record)]
+        entities = pd.DataFrame(
+            [
+                {**self.definitions.entity(record), TIME: moment, PLACE: place}
+                for place, (record, moment) in enumerate(asked)
+            ]
+        )
+        frame = self.store.get_historical_features(
+            entity_df=entities, features=self.definitions.FEATURES, full_feature_names=True
+        ).to_df()
+        found = frame.sort_values(PLACE).astype(object).where(frame.sort_values(PLACE).notna(), None)
+        if len(found) != len(asked):
+            # Feast's file store joins, and then drops every match that is later than what was asked.
+            raise DataError(
+                f"The feature store answers {len(found)} of {len(asked)} questions.",
+                "Give every view a fact of each entity from its first moment on, nulls where nothing is known yet.",
+            )
+        return [
+            self.definitions.as_of(record, moment, dict(self._by_view(row)))
+            for (record, moment), row in zip(asked, found.to_dict("records"), strict=True)
+        ]
+
+    def materialize(self) -> None:
+        """Write the latest facts of each entity to the online store."""
+        earliest = datetime(1970, 1, 2, tzinfo=UTC)
+        self.store.materialize(start_date=earliest, end_date=datetime.now(UTC))
+
+    def keep(self, folder: Path) -> None:
+        """Leave the repository at `folder`, in the place of an earlier one, for Feast's own commands."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+
+    def _by_view(self, row: Mapping[str, Any]) -> Iterator[tuple[str, Facts | None]]:
+        for view in _views(self.definitions):
+            facts = {field.name: _plain(row[f"{view.name}__{field.name}"], field) for field in view.features}
+            yield view.name, facts if any(value is not None for value in facts.values()) else None
+
+
+def _write(definitions: Definitions, records: Sequence[Any], folder: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        entity = definitions.entity(record)
+        for view, moment, facts in definitions.facts(record):
+            rows[view].append({**entity, TIME: moment, **facts})
+    for view in _views(definitions):
+        columns = [(name, pyarrow.string()) for name in definitions.entity(records[0])]
+        columns += [(TIME, pyarrow.timestamp("us", tz="UTC"))]
+        columns += [(field.name, _arrow(field)) for field in view.features]
+        table = pyarrow.Table.from_pylist(rows[view.name], schema=pyarrow.schema(columns))
+        parquet.write_table(table, folder / f"{view.name}.parquet")
+
+
+def _arrow(field: Any) -> Any:
+    from feast.types import from_feast_to_pyarrow_type
+
+    return from_feast_to_pyarrow_type(field.dtype)
+
+
+def _plain(value: Any, field: Any) -> Any:
+    """A value of pandas as one of Python: whole numbers beside a null come as floats."""
+    from feast.types import Int32, Int64
+
+    if value is None:
+        return None
+    found = value.item() if hasattr(value, "item") else value
+    return int(found) if field.dtype in (Int32, Int64) else found
+
+
+def _views(definitions: Definitions) -> list[View]:
+    from feast import FeatureView
+
+    return [found for found in definitions.OBJECTS if isinstance(found, FeatureView)]
+
+
+def _online(address: str) -> dict[str, Any]:
+    """The address as Feast's configuration wants it."""
+    parts = urlsplit(address)
+    if parts.scheme == "sqlite" and parts.path:
+        Path(parts.path).parent.mkdir(parents=True, exist_ok=True)
+        return {"type": "sqlite", "path": parts.path}
+    if parts.scheme in {"redis", "rediss"} and parts.hostname:
+        options = [f"{parts.hostname}:{parts.port or 6379}", f"db={parts.path.strip('/') or 0}"]
+        options += [f"password={parts.password}"] if parts.password else []
+        options += [f"username={parts.username}"] if parts.username else []
+        options += ["ssl=true"] if parts.scheme == "rediss" else []
+        return {"type": "redis", "connection_string": ",".join(options)}
+    raise ConfigurationError(
+        "The online store's address is neither sqlite:///FILE nor redis://HOST:PORT/NUMBER.",
+        "Correct BAKEHOUSE_ONLINE_STORE, or unset it for the one in the state folder.",
+    )
