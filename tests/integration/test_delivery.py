@@ -279,7 +279,10 @@ def test_a_document_that_is_no_release_leaves_the_old_one_answering_and_other_mo
     assert get(f"{url}/predict")["model_version"] == 1
 
 
-def test_a_failed_release_is_tried_again_after_a_while(delivery: Delivery, tmp_path: Path, state: Path) -> None:
+def test_a_failed_release_is_tried_again_after_a_while(
+    delivery: Delivery, laptop: Path, ports: dict[str, int], tmp_path: Path, state: Path
+) -> None:
+    configure(laptop, ports, retry_seconds=1)
     release = fake_bento.build(tmp_path, 1)
     image = state / "images" / f"{release.image.digest.removeprefix('sha256:')}.bento"
     image.rename(tmp_path / "kept.bento")
@@ -489,7 +492,7 @@ def configure(root: Path, ports: dict[str, int], **more: Any) -> None:
         "health_deadline_seconds": 60,
         "drain_seconds": 60,
         "grace_seconds": 5,
-        "retry_seconds": 2,
+        "retry_seconds": 600,
         "check_seconds": 0.2,
         **more,
     }
