@@ -56,12 +56,20 @@ class Layout:
         for name, text in release.files().items():
             (folder / "release" / name).write_text(text)
 
-    def choose(self, environment: str, components: Sequence[str], patches: str = "") -> None:
-        """Let the environment's settings name these components, and patch what they bring."""
-        path = self.environments / environment / "settings/kustomization.yaml"
+    def choose(self, environment: str, components: Sequence[str]) -> None:
+        """Let the environment's settings name these components."""
         chosen = ", ".join(f"../../components/{name}" for name in components)
-        settings = path.read_text().replace(CANARY, "")
-        path.write_text(f"{settings.rstrip()}\n{patches}components: [{chosen}]\n")
+        settings = self._settings(environment).read_text().replace(CANARY, "")
+        kind = "kind: Component\n"
+        self._settings(environment).write_text(settings.replace(kind, f"{kind}components: [{chosen}]\n"))
+
+    def patch(self, environment: str, patch: str) -> None:
+        """Let the environment's settings end in one more patch."""
+        with self._settings(environment).open("a") as file:
+            file.write(patch)
+
+    def _settings(self, environment: str) -> Path:
+        return self.environments / environment / "settings/kustomization.yaml"
 
     def model(self, environment: str, model: str) -> list[Object]:
         """Everything that Argo CD would apply for one model."""
