@@ -7,18 +7,18 @@ Names every break: the commit, and what is wrong. What stands at the head now, `
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bakehouse.errors import BakehouseError, ReleaseError
+from bakehouse.errors import ConfigurationError, ReleaseError
+from bakehouse.signatures import SIGNATURE_FILE
 from gitops import signing
 from gitops.commits import Blob, Commit, Touch
 from gitops.environment import Place, parse_place
-from gitops.integrity import Fault, faults
-from gitops.release import RELEASE_FILE, Release
+from gitops.integrity import Fault, distrust, faults
+from gitops.release import RELEASE_FILE, Release, sha256
 from gitops.repository import ENVIRONMENTS, GitopsRepository
-from gitops.signing import Signers
 
 _WINDOW = 500
 """So many commits' files are read from git at once: few processes, and little in memory."""
@@ -83,7 +83,9 @@ class _Verdict:
     """What is known of one folder's content, whichever commit left it behind."""
 
     faults: tuple[Fault, ...]
-    release: Release | None
+    model_version: int = 0
+    document: str = ""
+    trailers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -96,7 +98,8 @@ class _Audit:
     signers: dict[str, dict[str, Blob]] = field(default_factory=dict)
     held: dict[Place, set[Folder]] = field(default_factory=dict)
     documents: dict[tuple[str, int], tuple[str, Commit]] = field(default_factory=dict)
-    verdicts: dict[tuple[str, Folder, Folder], _Verdict] = field(default_factory=dict)
+    verdicts: dict[Folder, _Verdict] = field(default_factory=dict)
+    trust: dict[tuple[str, Blob | None, Folder], tuple[Fault, ...]] = field(default_factory=dict)
     texts: dict[Blob, str] = field(default_factory=dict)
     changes: dict[Place, int] = field(default_factory=dict)
 
@@ -146,43 +149,50 @@ class _Audit:
         if not self.folders[place]:
             return
         verdict = self._verdict(place)
-        for fault in verdict.faults:
-            yield f"{place.release}: {fault.part}: {fault.said}"
-        if verdict.release is None:
+        found = verdict.faults or self._distrust(place)
+        if found:
+            yield f"{place.release}: {'; '.join(f'{fault.part}: {fault.said}' for fault in found)}"
+        if verdict.faults:
             return
-        named = (place.model, verdict.release.model_version)
-        digest, first = self.documents.setdefault(named, (verdict.release.digest, commit))
-        if digest != verdict.release.digest:
+        named = (place.model, verdict.model_version)
+        digest, first = self.documents.setdefault(named, (verdict.document, commit))
+        if digest != verdict.document:
             yield (
                 f"{place.document}: model version {named[1]} had another document before"
                 f" (commit {first.short}); a version is never bound anew, nor its evidence"
             )
 
     def _verdict(self, place: Place) -> _Verdict:
-        """The verdict on what the place's folder holds now, by those whom its environment believes now."""
-        folder, signers = _contents(self.folders[place]), _contents(self.signers.get(place.environment, {}))
-        # Without a signature it does not matter who is believed, nor where it stands.
-        key = (place.environment, folder, signers)
-        if key not in self.verdicts:
-            self.verdicts[key] = self._judge(place, dict(folder), dict(signers))
-        return self.verdicts[key]
+        """The verdict on what the place's folder holds now."""
+        folder = _contents(self.folders[place])
+        if folder not in self.verdicts:
+            self.verdicts[folder] = self._judge(place, self._texts(dict(folder)))
+        return self.verdicts[folder]
 
-    def _judge(self, place: Place, folder: dict[str, Blob], signers: dict[str, Blob]) -> _Verdict:
-        files = self._texts(folder)
+    def _judge(self, place: Place, files: dict[str, str]) -> _Verdict:
         if RELEASE_FILE not in files:
-            return _Verdict((Fault("document", f"{RELEASE_FILE} is missing"),), None)
+            return _Verdict((Fault("document", f"{RELEASE_FILE} is missing"),))
         try:
             release = Release.from_json(files[RELEASE_FILE])
-            believed = self._believed(place.environment, signers) if release.evidence.signature is not None else None
-        except BakehouseError as error:
-            return _Verdict((Fault("document", error.message.rstrip(".")),), None)
-        found = list(faults(release, files, believed))
+        except ReleaseError as error:
+            return _Verdict((Fault("document", error.message.rstrip(".")),))
+        found = list(faults(release, files))
         if release.model != place.model:
             found.append(Fault("document", f"it is a release of {release.model}"))
-        return _Verdict(tuple(found), release)
+        return _Verdict(tuple(found), release.model_version, sha256(files[RELEASE_FILE].encode()), release.trailers())
 
-    def _believed(self, environment: str, signers: dict[str, Blob]) -> Signers:
-        return signing.read_signers(environment, self._texts(signers))
+    def _distrust(self, place: Place) -> tuple[Fault, ...]:
+        """Whether nobody signed it whom the environment believed when the commit was made."""
+        folder, signers = self.folders[place], self.signers.get(place.environment, {})
+        key = (place.environment, folder.get(SIGNATURE_FILE), _contents(signers))
+        if key not in self.trust:
+            files = self._texts(folder)
+            try:
+                believed = signing.read_signers(place.environment, self._texts(signers))
+                self.trust[key] = tuple(distrust(Release.from_json(files[RELEASE_FILE]), files, believed))
+            except ConfigurationError as error:
+                self.trust[key] = (Fault("signers", error.message),)
+        return self.trust[key]
 
     def _texts(self, files: dict[str, Blob]) -> dict[str, str]:
         missing = [blob for blob in files.values() if blob not in self.texts]
@@ -195,12 +205,11 @@ class _Audit:
             if not (touch.path.startswith(f"{place.release}/") or touch.path in (place.kustomization, place.hold)):
                 yield f"{touch.path}: it was changed by a commit that releases {place}"
         folder = self.folders.get(place, {})
-        release = self._verdict(place).release if folder else None
-        said = release.trailers() if release is not None else {}
-        for name, value in said.items():
+        verdict = self._verdict(place) if folder else None
+        for name, value in (verdict.trailers if verdict is not None else {}).items():
             if commit.trailers.get(name, value) != value:
                 yield f"{place.document}: it says {name} {value}, but the commit's trailer {commit.trailers[name]}"
-        if release is None:
+        if verdict is None:
             yield f"{place.document}: the commit says that it releases model version {commit.trailers[_CLAIM]}"
             return
         source = commit.trailers.get("Promoted-From")

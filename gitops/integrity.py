@@ -27,32 +27,42 @@ class Fault:
     said: str
 
 
-def faults(release: Release, files: Mapping[str, str], believed: Signers | None) -> Iterator[Fault]:
-    """Every fault of a release folder, given its files' texts by name. `believed` are the signers of its environment;
-    without them it is not asked who signed."""
+def faults(release: Release, files: Mapping[str, str]) -> Iterator[Fault]:
+    """Every fault of a release folder in itself, given its files' texts by name."""
     yield from _document_and_pin(release, files)
     wanted = {RELEASE_FILE, PIN_FILE}
     if release.evidence.signature is not None:
         wanted.add(SIGNATURE_FILE)
-        yield from _signature(release, release.evidence.signature, files.get(SIGNATURE_FILE), believed)
+        yield from _signature(release, release.evidence.signature, files.get(SIGNATURE_FILE))
     for name in sorted(set(files) - wanted):
         yield Fault("folder", f"{name} does not belong there")
 
 
+def distrust(release: Release, files: Mapping[str, str], believed: Signers) -> Iterator[Fault]:
+    """Whether none of those whom an environment believes signed it. What is wrong with the signature itself, `faults`
+    tells."""
+    if release.evidence.signature is None or SIGNATURE_FILE not in files:
+        return
+    try:
+        signing.signer(files[SIGNATURE_FILE].encode(), believed)
+    except BakehouseError as error:
+        yield Fault("signature", str(error).rstrip("."))
+
+
 def _document_and_pin(release: Release, files: Mapping[str, str]) -> Iterator[Fault]:
     document, pin = files.get(RELEASE_FILE, ""), files.get(PIN_FILE, "")
-    digest, recorded = sha256(document.encode()), _recorded(pin)
-    if recorded is not None and recorded != digest and pin.replace(recorded, release.digest) == release.pin():
+    digest, recorded, written = sha256(document.encode()), _recorded(pin), release.to_json()
+    if recorded is not None and recorded != digest and pin == release.pin_for(recorded):
         # All else in the pin is as it should be, so it is the document that is another one.
         yield Fault("document", f"{RELEASE_FILE} is {digest}, but {PIN_FILE} beside it was written for {recorded}")
         return
-    if document != release.to_json():
+    if document != written:
         yield Fault("document", f"{RELEASE_FILE} is not as Bakehouse writes it")
-    if pin != release.pin():
+    if pin != release.pin_for(sha256(written.encode())):
         yield Fault("pin", f"{PIN_FILE} is not as Bakehouse writes it from the document")
 
 
-def _signature(release: Release, wanted: str, bundle: str | None, believed: Signers | None) -> Iterator[Fault]:
+def _signature(release: Release, wanted: str, bundle: str | None) -> Iterator[Fault]:
     if bundle is None:
         yield Fault("signature", f"{SIGNATURE_FILE} is missing, and the document says {wanted}")
         return
@@ -61,8 +71,6 @@ def _signature(release: Release, wanted: str, bundle: str | None, believed: Sign
         return
     try:
         signature = Signature.read(bundle.encode())
-        if believed is not None:
-            signing.signer(bundle.encode(), believed)
     except BakehouseError as error:
         yield Fault("signature", str(error).rstrip("."))
         return

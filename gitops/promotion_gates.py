@@ -23,7 +23,7 @@ from bakehouse.errors import ConfigurationError, ReleaseError
 from bakehouse.gates import GateResult, at_least, at_most, holds
 from gitops.environment import Place, release_texts
 from gitops.holds import describe, held, how_to_lift
-from gitops.integrity import faults
+from gitops.integrity import distrust, faults
 from gitops.release import Release
 from gitops.repository import ENVIRONMENTS, Snapshot
 from gitops.running_gates import Candidate, Health, Measured, Traffic, delivered_health
@@ -185,7 +185,7 @@ def _not_rolled_back(candidate: Candidate, allowed: bool) -> GateResult:
 
 def _folder_is_whole(snapshot: Snapshot, candidate: Candidate) -> GateResult:
     source = candidate.source.place
-    wrong = [fault.said for fault in faults(candidate.release, release_texts(snapshot, source), None)]
+    wrong = [fault.said for fault in faults(candidate.release, release_texts(snapshot, source))]
     said = "; ".join(wrong) or "as written from the document"
     return holds("pin_agrees", not wrong, said, "as written from the document", source.release)
 
@@ -207,7 +207,8 @@ def _signed(snapshot: Snapshot, candidate: Candidate, source: str) -> GateResult
     """Whether somebody signed it whom the environment that it would enter believes."""
     believed = signers(snapshot, candidate.target.place.environment)
     texts = release_texts(snapshot, candidate.source.place)
-    wrong = [fault.said for fault in faults(candidate.release, texts, believed) if fault.part == "signature"]
+    found = (*faults(candidate.release, texts), *distrust(candidate.release, texts, believed))
+    wrong = [fault.said for fault in found if fault.part == "signature"]
     return holds("evidence_signature", not wrong, "; ".join(wrong) or "good", "good", source)
 
 

@@ -170,12 +170,16 @@ class Release(Document):
 
     def pin(self) -> str:
         """The kustomize Component beside the document: image pin, lineage annotations, the document as a ConfigMap."""
+        return self.pin_for(self.digest)
+
+    def pin_for(self, digest: str) -> str:
+        """The same, where the digest of the document is known already."""
         annotations = {
             "bakehouse/model-version": str(self.model_version),
             "bakehouse/data-version": self.data.version,
             "bakehouse/code-commit": self.code.commit,
             "bakehouse/run": self.run.zenml,
-            "bakehouse/release-digest": self.digest,
+            "bakehouse/release-digest": digest,
         }
         lines = [
             "# Written from release.json beside it; `bakehouse release verify` fails where they disagree.",

@@ -20,7 +20,7 @@ from gitops.audit import audit, remember
 from gitops.environment import Place, kustomization, places, release_texts, require_environment
 from gitops.history import released
 from gitops.holds import held
-from gitops.integrity import BILL, GRAPH, faults
+from gitops.integrity import BILL, GRAPH, distrust, faults
 from gitops.release import Release, sha256
 from gitops.repository import GitopsRepository, Snapshot
 from gitops.signing import signers
@@ -104,12 +104,12 @@ def _checks(snapshot: Snapshot, place: Place) -> Iterator[Check]:
 def _folder(snapshot: Snapshot, place: Place, release: Release, texts: Mapping[str, str]) -> Iterator[Check]:
     """The release folder holds what the document says and nothing else, somebody signed it who may, and the model's
     folder puts it together."""
+    found = {fault.part: fault.said for fault in faults(release, texts)}
     try:
-        believed = signers(snapshot, place.environment)
+        distrusted = distrust(release, texts, signers(snapshot, place.environment))
+        found |= {fault.part: fault.said for fault in distrusted if fault.part not in found}
     except ConfigurationError as error:
         yield Check(place, "signers", "broken", error.message)
-        believed = None
-    found = {fault.part: fault.said for fault in faults(release, texts, believed)}
     for part in ("document", "pin"):
         yield Check(place, part, "broken" if part in found else "good", found.pop(part, ""))
     if release.evidence.signature is None:
