@@ -18,7 +18,7 @@ PROGRAM = "gh"
 ROLLED_BACK_LABEL = "allow-rolled-back"
 TIMEOUT_SECONDS = 120.0
 _ADDRESS = re.compile(
-    r"(?:[a-z+]+://)?(?:[^@/]+@)?(?P<host>[\w.-]+)(?::\d+)?[:/](?P<path>[\w.-]+/[\w.-]+?)(?:\.git)?/?"
+    r"(?:[a-z+]+:/{2})?(?:[^@/]+@)?(?P<host>[\w.-]+)(?::\d+)?[:/](?P<path>[\w.-]+/[\w.-]+?)(?:\.git)?/?"
 )
 
 

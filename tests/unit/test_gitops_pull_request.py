@@ -20,6 +20,7 @@ from tests.gitops_world import NO_CONDITIONS, World, commit_files, release
 
 URL = "https://forge.example/bakery/releases.git"
 ADDRESS = "https://forge.example/bakery/releases/pull/7"
+TOKEN = "not-a-token"  # noqa: S105
 SETTINGS = "environments/production/settings/promotion.yaml"
 GH = f"""#!{sys.executable}
 import json, os, pathlib, sys
@@ -201,7 +202,7 @@ def test_a_folder_is_no_forge_and_nothing_is_pushed(world: World, gh: Gh) -> Non
     [
         ("https://forge.example/bakery/releases", "forge.example/bakery/releases"),
         ("https://forge.example/bakery/releases.git", "forge.example/bakery/releases"),
-        ("https://x:secret@forge.example/bakery/releases.git/", "forge.example/bakery/releases"),
+        (f"https://x:{TOKEN}@forge.example/bakery/releases.git/", "forge.example/bakery/releases"),
         ("git@forge.example:bakery/releases.git", "forge.example/bakery/releases"),
         ("ssh://git@forge.example:2222/bakery/releases.git", "forge.example/bakery/releases"),
     ],
