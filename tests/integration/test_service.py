@@ -500,6 +500,27 @@ def test_it_starts_where_the_environment_released_this_model(bento: Path, tmp_pa
         assert client.get("/release").json()["model_version"] == 1
 
 
+@pytest.mark.parametrize("released", [1, 2])
+def test_the_smoke_check_in_its_bento_tells_whether_it_is_the_released_version(
+    bento: Path, served: Served, tmp_path: Path, released: int
+) -> None:
+    release = tmp_path / "release.json"
+    release.write_text(
+        json.dumps({**json.loads((bento / "src" / "model.json").read_text()), "model_version": released})
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "bentos.common.smoke", served.url, "--seconds=1"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(bento / "src"), "BAKEHOUSE_RELEASE": str(release)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == (0 if released == 1 else 1), done.stderr
+    assert "version 1 answers" in done.stdout + done.stderr
+
+
 def test_it_does_not_start_where_its_prediction_log_can_not_be_written(bento: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     line = one_line(refused_start(bento, tmp_path / "home", BAKEHOUSE_PREDICTION_LOG=str(tmp_path / "file" / "log")))
