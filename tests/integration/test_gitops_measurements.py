@@ -28,7 +28,7 @@ from tests.scraped import DEADLINE_SECONDS, Exporter, Scraping, exporter, promet
 from tests.served import orders_bento, serve
 
 SETTINGS = "environments/production/settings/promotion.yaml"
-PASSWORD = "se%40cret"  # noqa: S105
+PASSWORD = "se%40cret"
 BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.25, 1.0)
 
 

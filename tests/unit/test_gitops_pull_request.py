@@ -20,7 +20,7 @@ from tests.gitops_world import NO_CONDITIONS, World, commit_files, release
 
 URL = "https://forge.example/bakery/releases.git"
 ADDRESS = "https://forge.example/bakery/releases/pull/7"
-TOKEN = "not-a-token"  # noqa: S105
+TOKEN = "not-a-token"
 SETTINGS = "environments/production/settings/promotion.yaml"
 GH = f"""#!{sys.executable}
 import json, os, pathlib, sys
