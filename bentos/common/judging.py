@@ -44,7 +44,7 @@ class Contract(Protocol):
     def record_id(record: Any, /) -> str: ...
 
     @staticmethod
-    def record_time(record: Any, /) -> datetime: ...
+    def record_time(record: Any, /) -> datetime | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ class Judge:
             lengths=lengths,
             records=records,
             refusals=refusals,
-            earliest=min(times, default=None),
-            latest=max(times, default=None),
+            earliest=min(filter(None, times), default=None),
+            latest=max(filter(None, times), default=None),
         )
 
     def _refusal(self, place: int, line: bytes, error: ValidationError) -> Refusal:

@@ -38,6 +38,9 @@ class ServiceMetrics:
             "bakehouse_predictions_total", "Predicted documents, by what was predicted.", [*names, "outcome"]
         )
         self._predictions = {outcome: predictions.labels(**labels, outcome=outcome) for outcome in outcomes}
+        self._told = prometheus_client.Counter(
+            "bakehouse_feedback_total", "Documents whose true label was told, by that label.", [*names, "label"]
+        )
         self._alarm = alarm
         self._recent: deque[bool] = deque(maxlen=WINDOW)
         self._alarms = 0
@@ -77,6 +80,11 @@ class ServiceMetrics:
             counter = self._by_status[status] = self._requests.labels(**self._labels, status=str(status))
         counter.inc()
         self._duration.observe(seconds)
+
+    def told(self, labels: Sequence[str]) -> None:
+        """Feedback gave these labels."""
+        for label in labels:
+            self._told.labels(**self._labels, label=label).inc()
 
     def predicted(self, outcomes: Sequence[str]) -> None:
         """These were predicted, in this order."""

@@ -5,14 +5,15 @@ the page that shows it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import attrs
 from bentoml._internal.service.openapi.specification import OpenAPISpecification, PathItem
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from bentos.common.endpoint import MOST_BYTES, PREDICT, RELEASE
+from bentos.common import feedback
+from bentos.common.endpoint import FEEDBACK, MOST_BYTES, PREDICT, RELEASE
 from bentos.common.identity import Identity
 from bentos.common.predictor import MOST_DOCUMENTS
 
@@ -67,12 +68,18 @@ def described(
     request: type[BaseModel],
     response: type[BaseModel],
     example: Mapping[str, Any],
+    truth: Any = None,
 ) -> OpenAPISpecification:
-    """`specification` with the two paths and the schemas they speak of."""
-    names, definitions = models_json_schema(
-        [(request, "validation"), (response, "serialization"), (Identity, "serialization")],
-        ref_template="#/components/schemas/{model}",
-    )
+    """`specification` with our paths and the schemas they speak of; `/feedback` where there is a type of `truth`."""
+    told = feedback.document(truth) if truth is not None else None
+    schemas: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
+        (request, "validation"),
+        (response, "serialization"),
+        (Identity, "serialization"),
+    ]
+    if told is not None:
+        schemas.append((told, "validation"))
+    names, definitions = models_json_schema(schemas, ref_template="#/components/schemas/{model}")
     asked, answered = names[request, "validation"], names[response, "serialization"]
     components: dict[str, Any] = dict(cast("Any", specification.components))
     components["schemas"] = {**components.get("schemas", {}), **definitions["$defs"], "Problems": _PROBLEMS}
@@ -92,10 +99,7 @@ def described(
         },
         "responses": {
             "200": {"description": "The answer to each document.", "content": _json(_one_or_several(answered))},
-            **{
-                status: {"description": reason, "content": _json({"$ref": "#/components/schemas/Problems"})}
-                for status, reason in _REFUSALS.items()
-            },
+            **_refused(),
         },
     }
     answer = {"description": "The bento's model.json.", "content": _json(names[Identity, "serialization"])}
@@ -106,8 +110,32 @@ def described(
         "responses": {"200": answer},
     }
     paths = {**specification.paths, PREDICT: PathItem(post=predict), RELEASE: PathItem(get=release)}
+    if told is not None:
+        paths[FEEDBACK] = PathItem(post=_feedback(names[told, "validation"]))
     described: OpenAPISpecification = attrs.evolve(specification, paths=paths, components=cast("Any", components))
     return described
+
+
+def _feedback(document: Mapping[str, Any]) -> dict[str, Any]:
+    recorded = {"type": "object", "required": ["recorded"], "properties": {"recorded": {"type": "integer"}}}
+    return {
+        "tags": ["Service APIs"],
+        "operationId": "feedback",
+        "summary": f"Tell the true label of one document, or of at most {MOST_DOCUMENTS}.",
+        "requestBody": {"required": True, "content": _json(_one_or_several(document, maxItems=MOST_DOCUMENTS))},
+        "responses": {
+            "200": {"description": "It is written down.", "content": _json(recorded)},
+            **_refused(),
+            "503": {"description": "It can't be written.", "content": _json({"$ref": "#/components/schemas/Problems"})},
+        },
+    }
+
+
+def _refused() -> dict[str, Any]:
+    return {
+        status: {"description": reason, "content": _json({"$ref": "#/components/schemas/Problems"})}
+        for status, reason in _REFUSALS.items()
+    }
 
 
 def _one_or_several(reference: Mapping[str, Any], **bounds: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from starlette.applications import Starlette
 
 from bakehouse.errors import BakehouseError, ConfigurationError, DataError
 from bentos.common.endpoint import Application, Endpoint
+from bentos.common.feedback import Feedback
 from bentos.common.identity import GRAPH_FILE, Identity
 from bentos.common.masking import masker, masking_key
 from bentos.common.metrics import ServiceMetrics
@@ -54,9 +55,9 @@ class PredictionService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML'
 
     @property
     def openapi_spec(self) -> OpenAPISpecification:
-        """BentoML's own description with `/predict` and `/release` in the contract's words."""
+        """BentoML's own description with `/predict`, `/feedback` and `/release` in the contract's words."""
         room = self._room()
-        return described(super().openapi_spec, room.request, room.response, room.example)
+        return described(super().openapi_spec, room.request, room.response, room.example, room.truth)
 
     def inject_config(self) -> None:
         """BentoML's own, and metrics in a folder of this process: by default every service of one `BENTOML_HOME`
@@ -73,7 +74,11 @@ class PredictionService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML'
         metrics = ServiceMetrics(identity, room.outcomes, room.alarm)
         log = PredictionLog(*logged, identity.model, identity.model_version, metrics.dropped.inc) if logged else None
         bentoml_app = cast("Starlette", super().to_asgi(is_main))
-        application = Endpoint(bentoml_app, pipeline, identity, metrics, log, PAGE)
+        folder = logged[0] if logged else None
+        feedback = (
+            Feedback(folder, room.truth, identity.model, identity.model_version) if room.truth is not None else None
+        )
+        application = Endpoint(bentoml_app, pipeline, identity, metrics, log, PAGE, feedback)
         _settle()
         return application
 

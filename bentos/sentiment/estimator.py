@@ -1,0 +1,297 @@
+"""The sentiment estimator: TF-IDF with a linear model on it, its search, its ONNX graph and its evaluation.
+
+Multinomial naive Bayes, logistic regression and a linear SVM all answer by a sum of weights, one for each term of the
+text. So whichever is chosen, the graph is the same: look each term up, add its numbers, and squash the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bentos.common import classification, evaluation, tuning
+from bentos.common import pictures as common_pictures
+from bentos.common.classification import Judged
+from bentos.common.estimator import Arrays, Candidate, Figure, Fold, Picture, Predict, Range, Run, Split, Trial
+from bentos.sentiment.contract import Masked
+from bentos.sentiment.features import arrays
+
+SPLIT = Split(by="hash", train=0.64, dev=0.16)
+METRIC = "accuracy"
+FOLDS = 5
+_TERMS: Mapping[str, Sequence[Any]] = {"longest_term": (1, 2), "fewest_texts": (1, 2), "unit_length": (False, True)}
+"""Terms of up to so many words, which stand in so many training texts or more; whether a text is scaled to length 1."""
+CANDIDATES = (
+    Candidate("naive_bayes", {**_TERMS, "alpha": Range(0.1, 3.0, log=True)}),
+    Candidate("logistic_regression", {**_TERMS, "c": Range(0.01, 30.0, log=True)}),
+    Candidate("linear_svm", {**_TERMS, "c": Range(0.001, 3.0, log=True)}),
+)
+MOST_WORDS_SHOWN = 30
+POSITIVE, NEGATIVE, UNKNOWN = 1, 0, -1
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted vectorizer and classifier, and the line (Platt 1999) that makes probabilities of its decisions."""
+
+    vectorizer: Any
+    classifier: Any
+    unit_length: bool
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def terms(self, texts: Sequence[str]) -> tuple[Any, NDArray[np.bool_]]:
+        """The matrix [texts, terms], and which texts hold any term that is known.
+
+        Scaling divides by the root of the sum of the squared weight of each occurrence of a term, not of each distinct
+        one as scikit-learn does: the same unless a term repeats, and a plain sum over the text.
+        """
+        counted = self.vectorizer.transform(texts)
+        squared = counted @ self.vectorizer.idf_
+        if self.unit_length:
+            counted = counted.multiply(1 / np.sqrt(np.where(squared > 0, squared, 1))[:, None]).tocsr()
+        return counted, squared > 0
+
+    def decision(self, texts: Sequence[str]) -> Floats:
+        """Positive for positive texts; scikit-learn's own answer."""
+        return _decision(self.classifier, self.terms(texts)[0])
+
+
+def search(seed: int) -> tuning.OptunaSearch:
+    """Trials of all three kinds."""
+    return tuning.OptunaSearch(CANDIDATES, seed)
+
+
+def folds(train: Sequence[Masked], dev: Sequence[Masked], seed: int) -> Sequence[Fold]:
+    """Cross-validation over the four in five sentences that are not for the test."""
+    known = [*train, *dev]
+    return tuning.stratified_folds(known, [sentence.label for sentence in known], FOLDS, seed)
+
+
+def fit(trial: Trial, train: Sequence[Masked], seed: int) -> Fitted:
+    """Terms and weights learned from these sentences; probabilities are not calibrated yet."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.svm import LinearSVC
+
+    params = trial.params
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, params["longest_term"]),
+        min_df=params["fewest_texts"],
+        norm=None,
+        lowercase=False,
+        tokenizer=str.split,
+        token_pattern=None,
+    )
+    texts, labels = _texts(train), _labels(train)
+    vectorizer.fit(texts)
+    make = {
+        "naive_bayes": lambda: MultinomialNB(alpha=params["alpha"]),
+        "logistic_regression": lambda: LogisticRegression(C=params["c"], solver="liblinear", random_state=seed),
+        "linear_svm": lambda: LinearSVC(C=params["c"], random_state=seed),
+    }
+    fitted = Fitted(vectorizer, make[trial.candidate](), params["unit_length"])
+    fitted.classifier.fit(fitted.terms(texts)[0], labels)
+    return fitted
+
+
+def score(fitted: Fitted, dev: Sequence[Masked], seed: int) -> float:
+    """Accuracy."""
+    return float(((fitted.decision(_texts(dev)) > 0) == _labels(dev)).mean())
+
+
+def finish(trial: Trial, train: Sequence[Masked], dev: Sequence[Masked], seed: int) -> Fitted:
+    """Fitted on train and dev together, its probabilities by Platt's method: a logistic regression on the decisions
+    that models of the other folds make of each fold."""
+    from sklearn.linear_model import LogisticRegression
+
+    parts = folds(train, dev, seed)
+    unseen = np.concatenate([fit(trial, part.train, seed).decision(_texts(part.dev)) for part in parts])
+    labels = np.concatenate([_labels(part.dev) for part in parts])
+    line = LogisticRegression(C=1e6).fit(unseen[:, None], labels)
+    fitted = fit(trial, [*train, *dev], seed)
+    return replace(fitted, slope=float(line.coef_[0, 0]), offset=float(line.intercept_[0]))
+
+
+def convert(fitted: Fitted) -> bytes:
+    """Standard ONNX, in float64: input `text`, outputs `label` and `score`.
+
+    scikit-learn's converter makes a dense row of the whole vocabulary for each text. Here each term of a text is looked
+    up and only its own numbers are added: time goes by the length of the text, not by the size of the vocabulary.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    terms = fitted.vectorizer.get_feature_names_out().tolist()
+    weights, intercept = _weights(fitted.classifier)
+    idf = fitted.vectorizer.idf_
+    # A row for each term: what it adds to the decision, and to the squared length. Row 0 is any other term's.
+    table = np.zeros((len(terms) + 1, 2))
+    table[1:, 0], table[1:, 1] = idf * weights, idf**2
+    constants = {
+        "table": table,
+        "one": np.array([1]),
+        "zero": np.array([0]),
+        "last": np.array([-1]),
+        "end": np.array([np.iinfo(np.int64).max]),
+        "space": np.array([" "], dtype=object),
+        "first": np.array(0),
+        "second": np.array(1),
+        "least": np.array(0.0),
+        "unscaled": np.array(1.0),
+        "slope": np.array(fitted.slope),
+        "offset": np.array(fitted.offset),
+        "intercept": np.array(intercept),
+        "half": np.array(0.5),
+        "unknown": np.array(UNKNOWN),
+    }
+    nodes = [helper.make_node("StringSplit", ["text"], ["words", "counts"], delimiter=" ")]
+    found = "words"
+    if fitted.vectorizer.ngram_range[1] == 2:
+        nodes += [
+            helper.make_node("Slice", ["words", "zero", "last", "one"], ["former"]),
+            helper.make_node("Slice", ["words", "one", "end", "one"], ["latter"]),
+            helper.make_node("StringConcat", ["former", "space"], ["spaced"]),
+            helper.make_node("StringConcat", ["spaced", "latter"], ["pairs"]),
+            helper.make_node("Concat", ["words", "pairs"], ["terms"], axis=1),
+        ]
+        found = "terms"
+    nodes += [
+        helper.make_node(
+            "LabelEncoder",
+            [found],
+            ["places"],
+            domain="ai.onnx.ml",
+            keys_strings=terms,
+            values_int64s=range(1, len(terms) + 1),
+            default_int64=0,
+        ),
+        helper.make_node("Gather", ["table", "places"], ["numbers"], axis=0),
+        helper.make_node("ReduceSum", ["numbers", "one"], ["sums"], keepdims=0),
+        helper.make_node("Gather", ["sums", "first"], ["sum"], axis=1),
+        helper.make_node("Gather", ["sums", "second"], ["squared"], axis=1),
+        helper.make_node("Greater", ["squared", "least"], ["known"]),
+    ]
+    summed = "sum"
+    if fitted.unit_length:
+        nodes += [
+            helper.make_node("Where", ["known", "squared", "unscaled"], ["divisible"]),
+            helper.make_node("Sqrt", ["divisible"], ["length"]),
+            helper.make_node("Div", ["sum", "length"], ["scaled"]),
+        ]
+        summed = "scaled"
+    nodes += [
+        helper.make_node("Add", [summed, "intercept"], ["decision"]),
+        helper.make_node("Mul", ["decision", "slope"], ["sloped"]),
+        helper.make_node("Add", ["sloped", "offset"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["probability"]),
+        helper.make_node("Cast", ["probability"], ["score"], to=TensorProto.FLOAT),
+        helper.make_node("GreaterOrEqual", ["probability", "half"], ["is_positive"]),
+        helper.make_node("Cast", ["is_positive"], ["called"], to=TensorProto.INT64),
+        helper.make_node("Where", ["known", "called", "unknown"], ["label"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "sentiment",
+        [helper.make_tensor_value_info("text", TensorProto.STRING, ["rows"])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, ["rows"]),
+            helper.make_tensor_value_info("score", TensorProto.FLOAT, ["rows"]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+
+
+def reference(fitted: Fitted, items: Sequence[Masked]) -> Arrays:
+    """scikit-learn's own answer."""
+    matrix, known = fitted.terms(_texts(items))
+    logit = fitted.slope * _decision(fitted.classifier, matrix) + fitted.offset
+    probability = 1 / (1 + np.exp(-logit))
+    label = np.where(known, (probability >= 0.5).astype(np.int64), UNKNOWN)
+    return {"label": label, "score": probability.astype(np.float32)}
+
+
+def figures(predict: Predict, test: Sequence[Masked], seed: int) -> Mapping[str, Figure]:
+    """All of a classifier's, the share of texts that it knows no word of, and accuracy for each source."""
+    judged, unknown = _judged(predict, test)
+    found = classification.figures(judged, seed)
+    weights = evaluation.replicates(len(test), seed)
+    found["unknown_rate"] = evaluation.figure(evaluation.mean(unknown, weights), greater_is_better=False)
+    right = judged.flagged == judged.truth
+    for source in sorted({sentence.source for sentence in test}):
+        of_source = np.array([sentence.source == source for sentence in test])
+        found[f"accuracy_{source}"] = evaluation.figure(evaluation.mean(right[of_source], weights[:, of_source]))
+    return found
+
+
+def compare(candidate: Predict, champion: Predict, test: Sequence[Masked], seed: int) -> Mapping[str, Figure]:
+    """How much more often it is right than the champion, and how often they agree."""
+    return classification.gains(_judged(candidate, test)[0], _judged(champion, test)[0], seed)
+
+
+def importance(run: Run, test: Sequence[Masked], seed: int) -> Mapping[str, float]:
+    """How far each word moves the probability, on average over all texts, when it is left out of those that hold it."""
+    texts = _texts(test)
+    left_out = [
+        (place, word, " ".join(other for other in text.split() if other != word))
+        for place, text in enumerate(texts)
+        for word in dict.fromkeys(text.split())
+    ]
+    whole = run({"text": np.array(texts, dtype=object)})["score"]
+    without = run({"text": np.array([text for _, _, text in left_out], dtype=object)})["score"]
+    moved: dict[str, float] = {}
+    for (place, word, _), answer in zip(left_out, without, strict=True):
+        moved[word] = moved.get(word, 0.0) + abs(float(answer - whole[place])) / len(texts)
+    return dict(sorted(moved.items(), key=lambda item: item[1], reverse=True)[:MOST_WORDS_SHOWN])
+
+
+def pictures(predict: Predict, test: Sequence[Masked], seed: int) -> Sequence[Picture]:
+    """The usual ones of a classifier, and where the two classes score."""
+    judged, _ = _judged(predict, test)
+    scores = {
+        name: (tuple(judged.probability[judged.truth == actual]), ())
+        for name, actual in ((judged.negative, False), (judged.positive, True))
+    }
+    histogram = Picture("Scores of held-out sentences", "histogram", "probability of positive", "sentences", scores)
+    return (*common_pictures.of_classes(judged), histogram)
+
+
+def _judged(predict: Predict, test: Sequence[Masked]) -> tuple[Judged, NDArray[np.bool_]]:
+    """Truth and answers, and which texts are unknown: those count as wrong, whichever class they are of."""
+    answered = predict(test)
+    truth = _labels(test)
+    unknown = answered["label"] == UNKNOWN
+    flagged = np.where(unknown, ~truth, answered["label"] == POSITIVE)
+    return Judged(truth, flagged, answered["score"].astype(np.float64), "negative", "positive"), unknown
+
+
+def _decision(classifier: Any, matrix: Any) -> Floats:
+    if hasattr(classifier, "decision_function"):
+        return np.asarray(classifier.decision_function(matrix), dtype=np.float64)
+    joint = classifier.predict_joint_log_proba(matrix)
+    return np.asarray(joint[:, 1] - joint[:, 0], dtype=np.float64)
+
+
+def _weights(classifier: Any) -> tuple[Floats, float]:
+    """What each term adds to the decision, and what it begins with."""
+    if hasattr(classifier, "coef_"):
+        return classifier.coef_[0], float(classifier.intercept_[0])
+    likelihoods, priors = classifier.feature_log_prob_, classifier.class_log_prior_
+    return likelihoods[1] - likelihoods[0], float(priors[1] - priors[0])
+
+
+def _texts(items: Sequence[Masked]) -> list[str]:
+    texts: list[str] = arrays(items)["text"].tolist()
+    return texts
+
+
+def _labels(items: Sequence[Masked]) -> NDArray[np.bool_]:
+    return np.array([sentence.label == "positive" for sentence in items])
