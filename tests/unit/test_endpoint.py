@@ -65,7 +65,7 @@ def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    pipeline = SimpleNamespace(predict=predict)
+    pipeline = SimpleNamespace(predict=predict, waits=False)
     app = Endpoint(cast("Any", None), cast("Any", pipeline), IDENTITY, cast("Any", metrics), None, b"")
     scope = {"type": "http", "path": "/predict", "method": "POST", "headers": [(b"content-type", b"application/json")]}
     asyncio.run(app(scope, receive, send))
