@@ -11,7 +11,7 @@ main() {
   local verb=${1:-help}
   [ $# -eq 0 ] || shift
   case $verb in
-    setup | env | demo | up | test | pytest | unit | lint | types | format | bench | lock | programs | infra-test | clean | help) "verb_$verb" "$@" ;;
+    setup | env | demo | up | test | pytest | unit | lint | types | format | bench | bench-gitops | lock | programs | infra-test | clean | help) "verb_$verb" "$@" ;;
     *) fail "run.sh has no verb '$verb'. ./run.sh help lists them." ;;
   esac
 }
@@ -143,23 +143,27 @@ verb_bench() { # Measure the figures that the design promises; print them and wr
   exec python -m tests.benchmarks "$@"
 }
 
+verb_bench-gitops() { # Measure git and Argo CD alone: commands on 10,000 releases, syncs and reverts up to 200 applications.
+  verb_bench "$@" gitops argocd
+}
+
 verb_lock() { # Resolve requirements.in into requirements.lock again, keeping the pins that still fit.
   verb_setup
   in_venv uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
     --output-file "$lock" "$root/requirements.in"
 }
 
-verb_programs() { # Install the optional programs that some checks ask for, where this machine can: actionlint, wrk, Prometheus.
+verb_programs() { # Install the optional programs that some checks ask for, where this machine can; none is asked for twice.
+  verb_setup
   if ! has actionlint && has go; then
     say "actionlint"
     GOBIN="$state/bin" GOPATH="$state/cache/go" GOCACHE="$state/cache/go-build" GOFLAGS=-modcacherw \
       go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 || say "actionlint could not be installed"
   fi
-  if ! has wrk && has apt-get && [ "$(id -u)" = 0 ]; then
-    say "wrk"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends wrk; } >/dev/null ||
-      say "wrk could not be installed"
-  fi
+  install_checkov
+  install_packages wrk jq chromium nodejs redis-server prometheus prometheus-alertmanager \
+    buildah skopeo docker-registry \
+    containerd runc containernetworking-plugins busybox-static catatonit iptables
   if ! has prometheus && has apt-get && has dpkg-deb; then
     say "prometheus"
     install_prometheus || say "prometheus could not be installed"
@@ -168,15 +172,9 @@ verb_programs() { # Install the optional programs that some checks ask for, wher
 
 verb_infra-test() { # Apply the Terraform of both environments to a moto server, judge it, try its roles, destroy it.
   verb_setup
-  local checkov="$state/checkov"
-  # In an environment of its own: it brings a python-hcl2 that is not ours.
-  if [ ! -x "$checkov/bin/checkov" ]; then
-    say "checkov"
-    in_venv uv venv --quiet --clear "$checkov"
-    in_venv uv pip install --quiet --python "$checkov/bin/python" checkov==3.3.30 || say "checkov could not be installed"
-  fi
+  install_checkov
   enter_venv
-  export BAKEHOUSE_CHECKOV="$checkov/bin/checkov" BAKEHOUSE_GOVERNANCE_EVIDENCE="$state/governance"
+  export BAKEHOUSE_GOVERNANCE_EVIDENCE="$state/governance"
   python -m pytest tests/unit/test_governance_*.py tests/integration/test_terraform_*.py tests/infra "$@"
   exec bakehouse governance report
 }
@@ -228,6 +226,45 @@ append_once() {
 }
 
 # Only the program, out of Debian's package: installed as a package it would start a server on this machine.
+# In an environment of its own: it brings a python-hcl2 that is not ours.
+install_checkov() {
+  if ! has checkov; then
+    say "checkov"
+    in_venv uv venv --quiet --clear "$state/checkov"
+    mkdir -p "$state/bin"
+    if in_venv uv pip install --quiet --python "$state/checkov/bin/python" checkov==3.3.30; then
+      ln -sf ../checkov/bin/checkov "$state/bin/checkov"
+    else
+      say "checkov could not be installed"
+    fi
+  fi
+}
+
+# Debian's packages that are not there yet, as root, and without starting the servers among them.
+install_packages() (
+  has apt-get && [ "$(id -u)" = 0 ] || return 0
+  wanted=()
+  for package; do
+    dpkg -s "$package" >/dev/null 2>&1 || wanted+=("$package")
+  done
+  [ ${#wanted[@]} -gt 0 ] || return 0
+  apt-get update -qq >/dev/null || true
+  there=()
+  for package in "${wanted[@]}"; do
+    if apt-cache show "$package" >/dev/null 2>&1; then there+=("$package"); fi
+  done
+  say "${there[*]-no package of: ${wanted[*]}}"
+  [ ${#there[@]} -gt 0 ] || return 0
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends --no-remove "${there[@]}" >/dev/null ||
+    say "not all of them could be installed"
+)
+
 install_prometheus() (
   folder="$state/cache/prometheus"
   rm -rf "$folder"

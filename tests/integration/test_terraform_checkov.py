@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,11 +12,10 @@ import pytest
 
 from tests.infra import offline
 
-# It brings its own python-hcl2, so it lives in an environment of its own: `./run.sh infra-test` makes it.
-CHECKOV = shutil.which(os.environ.get("BAKEHOUSE_CHECKOV", "checkov"))
+CHECKOV = shutil.which("checkov")
 
 
-@pytest.mark.skipif(CHECKOV is None, reason="checkov is not installed")
+@pytest.mark.skipif(CHECKOV is None, reason="checkov is not installed (./run.sh programs)")
 def test_checkov_finds_nothing_that_is_not_explained(tmp_path: Path) -> None:
     assert CHECKOV is not None
     done = subprocess.run(
