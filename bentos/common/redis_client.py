@@ -21,8 +21,8 @@ Command = Sequence[bytes]
 
 
 class RedisClient:
-    """A connection to `redis://[user:password@]host[:port][/number]`, or `rediss://` with TLS, made on first use and
-    anew after it broke. Thread-safe: one pipeline at a time."""
+    """A connection to `redis://HOST[:PORT][/NUMBER]`, or `rediss://` with TLS; a user and a password stand before the
+    host where Redis wants them. Made on first use, and anew after it broke. Thread-safe: one pipeline at a time."""
 
     def __init__(self, address: str, seconds: float = SECONDS) -> None:
         self._parts = urlsplit(address)
