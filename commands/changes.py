@@ -58,7 +58,9 @@ def rollback(
     environment: Environment,
     to: Annotated[
         str | None,
-        typer.Option("--to", help="A model version or a revision [default: the release before].", show_default=False),
+        typer.Option(
+            "--to", help="A model version, a revision or a time [default: the release before].", show_default=False
+        ),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the commit and the hold.")] = "",
     as_json: Json = False,
@@ -79,6 +81,10 @@ def rollback(
             display.say("It was rolled back before. To go further back, name the version with --to.")
         return
     display.say(f"Rolled {model} in {environment} back to model version {version} (commit {done.commit[:10]}).")
+    if done.untouched:
+        display.say("Changed since then, and left as it is:")
+        for line in done.untouched:
+            display.say(f"  {line}")
     display.say(f"It is held now: `bakehouse hold {model} --env {environment} --lift` lets releases in again.")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.options import AnyEnvironment, Json, Model, repository
 from gitops import display
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 def status(as_json: Json = False) -> None:
@@ -41,14 +44,14 @@ def history(
 ) -> None:
     """Show every release, rollback, removal and hold of a model, newest first."""
     from gitops import answers
-    from gitops.events import events, released_at
+    from gitops.events import events, state_at
 
     if at is not None:
-        had = released_at(repository(), model, _moment(at), environment)
+        had = state_at(repository(), model, _moment(at), environment)
         if as_json:
             display.document(answers.moment_value(had))
         else:
-            display.table(("environment", "version", "released", "commit"), answers.moment_in_words(had))
+            display.table(("environment", "version", "released", "commit", "held"), answers.moment_in_words(had))
         return
     found = events(repository(), model, environment, limit or None)
     if as_json:
@@ -97,10 +100,10 @@ def diff(
         display.say(f"{sides[0]} and {sides[1]} are the same release.")
 
 
-def _moment(text: str) -> Any:
-    from datetime import datetime
+def _moment(text: str) -> datetime:
+    from gitops.moments import moment
 
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except ValueError as error:
-        raise typer.BadParameter(f"{text} is not a time such as 2026-03-01T12:00Z", param_hint="--at") from error
+    found = moment(text)
+    if found is None:
+        raise typer.BadParameter(f"{text} is not a time such as 2026-03-01T12:00Z", param_hint="--at")
+    return found

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bakehouse.gates import misses
-from gitops.commits import Commit
-from gitops.comparison import Comparison
 from gitops.display import short, when
-from gitops.environment import Place
-from gitops.events import Event
-from gitops.history import Entry
-from gitops.lineage import Lineage
-from gitops.promotion import Promotion
-from gitops.promotion_check import Checked
-from gitops.rollback import Rollback
-from gitops.status import Row, seen_in_words
-from gitops.verification import Check
+from gitops.status import seen_in_words
+
+if TYPE_CHECKING:
+    from gitops.commits import Commit
+    from gitops.comparison import Comparison
+    from gitops.environment import Place
+    from gitops.events import Event, State
+    from gitops.history import Entry
+    from gitops.lineage import Lineage
+    from gitops.promotion import Promotion
+    from gitops.promotion_check import Checked
+    from gitops.rollback import Rollback
+    from gitops.status import Row
+    from gitops.verification import Check
 
 
 def commit_value(commit: Commit | None) -> dict[str, Any] | None:
@@ -136,6 +139,7 @@ def rollback_value(done: Rollback) -> dict[str, Any]:
         "away_from": done.away_from,
         "commit": done.commit,
         "hold": done.hold,
+        "untouched": done.untouched,
     }
 
 
@@ -162,16 +166,21 @@ def check_value(check: Check) -> dict[str, Any]:
     return said | {"said": check.said}
 
 
-def moment_value(found: Mapping[Place, Entry | None]) -> dict[str, Any]:
-    """What each environment had, for JSON."""
-    return {place.environment: entry_value(entry) for place, entry in found.items()}
+def moment_value(found: Mapping[Place, State]) -> dict[str, Any]:
+    """What each environment had, for JSON: null where it had nothing."""
+    return {
+        place.environment: (entry_value(state.entry) or {}) | {"held": state.hold}
+        if state.entry is not None or state.hold is not None
+        else None
+        for place, state in found.items()
+    }
 
 
-def moment_in_words(found: Mapping[Place, Entry | None]) -> list[tuple[str, ...]]:
-    """What each environment had: environment, version, since when, commit."""
+def moment_in_words(found: Mapping[Place, State]) -> list[tuple[str, ...]]:
+    """What each environment had: environment, version, since when, commit, and why it was held."""
     return [
-        (place.environment, str(entry.model_version), when(entry.commit.time), entry.commit.short)
-        if entry is not None
-        else (place.environment, "none", "", "")
-        for place, entry in found.items()
+        (place.environment, str(entry.model_version), when(entry.commit.time), entry.commit.short, state.hold or "")
+        if (entry := state.entry) is not None
+        else (place.environment, "none", "", "", state.hold or "")
+        for place, state in found.items()
     ]

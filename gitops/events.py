@@ -11,6 +11,7 @@ from bakehouse.errors import ReleaseError
 from gitops.commits import Commit, Touch
 from gitops.environment import Place, environments, require_environment
 from gitops.history import Entry, Kind, Timeline, timeline
+from gitops.holds import held
 from gitops.repository import GitopsRepository, Snapshot
 
 EventKind = Kind | Literal["held", "hold lifted"]
@@ -46,15 +47,39 @@ def events(
     return [_event(place, touch, entries.get((place, touch.commit.sha))) for place, touch in chosen]
 
 
-def released_at(
+@dataclass(frozen=True)
+class State:
+    """What an environment had of a model at a moment: the release, or None, and why it was held, if it was."""
+
+    entry: Entry | None
+    hold: str | None
+
+
+def state_at(
     repository: GitopsRepository, model: str, moment: datetime, environment: str | None = None
-) -> dict[Place, Entry | None]:
-    """What each environment had released at a moment."""
+) -> dict[Place, State]:
+    """What each environment had at a moment. Raises `ReleaseError` where there is no such environment."""
     snapshot = repository.at(repository.fetch())
     return {
-        place: timeline(repository, place, snapshot.revision).at(moment)
+        place: State(
+            timeline(repository, place, snapshot.revision).at(moment),
+            _hold_at(repository, place, snapshot.revision, moment),
+        )
         for place in _places(snapshot, model, environment)
     }
+
+
+def _hold_at(repository: GitopsRepository, place: Place, revision: str, moment: datetime) -> str | None:
+    """The reason of the hold at a moment; where its file can't be read, that."""
+    touches = repository.log(place.hold, revision=revision)
+    last = next((touch for touch in touches if touch.commit.time <= moment), None)
+    if last is None or last.blob is None:
+        return None
+    try:
+        hold = held(repository.at(last.commit.sha), place)
+    except ReleaseError as error:
+        return error.message
+    return hold.reason if hold is not None else None
 
 
 def _event(place: Place, touch: Touch, entry: Entry | None) -> Event:

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from bakehouse.errors import ReleaseError
 from gitops.commits import Change
-from gitops.environment import Place, release_folder, replaced_release, require_environment
-from gitops.history import Entry, Timeline, timeline
+from gitops.environment import (
+    SETTINGS,
+    Place,
+    environments,
+    parse_place,
+    release_folder,
+    replaced_release,
+    require_environment,
+)
+from gitops.history import Entry, Timeline, released, timeline
 from gitops.holds import Hold, held, trailers
+from gitops.moments import moment
 from gitops.release import Release, now
-from gitops.repository import GitopsRepository, Snapshot
+from gitops.repository import ENVIRONMENTS, GitopsRepository, Snapshot
+
+_LISTED = 20
+"""So many lines of what else has changed stand in the commit."""
 
 
 @dataclass(frozen=True)
 class Rollback:
-    """What `roll_back` did: `commit` is the one that has the earlier release, `away_from` the version taken away."""
+    """What `roll_back` did: `commit` is the one that has the earlier release, `away_from` the version taken away, and
+    `untouched` what else has changed since the environment had it, which stays as it is."""
 
     action: Literal["rolled back", "already there"]
     place: Place
@@ -24,10 +39,12 @@ class Rollback:
     away_from: int | None
     commit: str
     hold: Hold | None
+    untouched: tuple[str, ...] = ()
 
 
 def roll_back(repository: GitopsRepository, place: Place, to: str | None = None, reason: str = "") -> Rollback:
-    """Restore the release before the current one, or the one that `to` names (a model version or a revision).
+    """Restore the release before the current one, or the one that `to` names: a model version, a revision, or a moment
+    (ISO 8601), at which the environment had it.
 
     A rollback that was made already (a re-run after a crash) makes no second one: while its hold stands, going further
     back takes a `to`. Raises `ReleaseError` where there is nothing to go back to.
@@ -54,12 +71,13 @@ def roll_back(repository: GitopsRepository, place: Place, to: str | None = None,
             model_version=left,
         )
         release = _release(wanted)
-        outcome[:] = [Rollback("rolled back", place, release, left, "", new_hold)]
+        untouched = tuple(_changed_since(repository.at(revision), snapshot, place))
+        outcome[:] = [Rollback("rolled back", place, release, left, "", new_hold, untouched)]
         return Change(
             f"Roll back {place.model} in {place.environment} to {release.model_version}",
             replaced_release(snapshot, place, folder) | {place.hold: new_hold.to_yaml().encode()},
             trailers(place) | {"Rolled-Back-From": str(left or "none"), "Restored-From": revision} | release.trailers(),
-            body=new_hold.reason,
+            body=_body(new_hold, revision, untouched),
         )
 
     made = repository.commit(plan, watch=[place.folder])
@@ -69,6 +87,8 @@ def roll_back(repository: GitopsRepository, place: Place, to: str | None = None,
 def _wanted(repository: GitopsRepository, history: Timeline, to: str | None) -> tuple[Entry, str]:
     """The release to restore, and the revision to take its folder from: the last that had it, unless one was named."""
     if to is not None:
+        if (then := moment(to)) is not None:
+            return _at(repository, history, then)
         entry = history.find(to)
         named_by_version = to.isdigit() and entry.model_version == int(to)
         return entry, history.last_revision(entry) if named_by_version else repository.resolve(to)
@@ -85,6 +105,50 @@ def _wanted(repository: GitopsRepository, history: Timeline, to: str | None) -> 
             else f"`bakehouse history {history.place.model} --env {history.place.environment}` lists what was.",
         )
     return before, history.last_revision(before)
+
+
+def _at(repository: GitopsRepository, history: Timeline, then: datetime) -> tuple[Entry, str]:
+    """What was released at a moment, and the last commit up to then that changed its folder."""
+    place, entry = history.place, history.at(then)
+    if entry is None:
+        raise ReleaseError(
+            f"{place.environment} had no release of {place.model} at {then:%Y-%m-%d %H:%M %Z}.",
+            f"`bakehouse history {place.model} --env {place.environment}` lists what was.",
+        )
+    touches = repository.log(f"{place.release}/**", revision=history.revision)
+    return entry, next(touch.commit.sha for touch in touches if touch.commit.time <= then)
+
+
+def _changed_since(then: Snapshot, now: Snapshot, place: Place) -> Iterator[str]:
+    """What of the environment, or of what all environments share, is another now; the place itself left aside."""
+    known = environments(now)
+    changed = {path for path in {*then.files, *now.files} if then.files.get(path) != now.files.get(path)}
+    models = {other for path in changed if (other := parse_place(path)[0]) is not None}
+    for other in sorted(models, key=lambda it: it.folder):
+        if other.environment == place.environment and other != place and other.document in changed:
+            yield f"{other.model}: model version {_version(then, other)}, now {_version(now, other)}"
+    for path in sorted(changed):
+        environment = path.split("/")[1]
+        if path.startswith(f"{ENVIRONMENTS}/{place.environment}/{SETTINGS}/") or (
+            environment not in known and "/" in path.removeprefix(f"{ENVIRONMENTS}/")
+        ):
+            yield path
+
+
+def _version(snapshot: Snapshot, place: Place) -> str:
+    try:
+        release = released(snapshot, place)
+    except ReleaseError:
+        return "unreadable"
+    return str(release.model_version) if release is not None else "none"
+
+
+def _body(hold: Hold, revision: str, untouched: Sequence[str]) -> str:
+    if not untouched:
+        return hold.reason
+    listed = [f"- {line}" for line in untouched[:_LISTED]]
+    more = [f"- and {len(untouched) - _LISTED} more"] if len(untouched) > _LISTED else []
+    return "\n".join([hold.reason, "", f"Changed since {revision[:10]}, and left as it is:", *listed, *more])
 
 
 def _made_already(history: Timeline, hold: Hold | None) -> bool:

@@ -12,7 +12,7 @@ import typer
 from jsonschema import Draft202012Validator
 
 from bakehouse.errors import ReleaseError
-from gitops import cli
+from commands import main as cli
 from gitops.release import Release, json_schema
 from tests.gitops_world import release
 

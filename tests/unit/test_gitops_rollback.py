@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from bakehouse.errors import ReleaseError
 from gitops import holds
 from gitops.environment import Place
+from gitops.events import state_at
 from gitops.history import champion, releases, timeline
+from gitops.moments import moment
 from gitops.promotion import commit_release, promote
 from gitops.repository import GitopsRepository
 from gitops.rollback import roll_back
@@ -162,11 +162,71 @@ def test_a_merge_counts_when_it_landed_not_when_it_was_written(world: World, rep
     assert roll_back(repository, PRODUCTION).release.model_version == 3
 
 
-def test_history_answers_what_was_released_at_any_time(repository: GitopsRepository) -> None:
-    history = timeline(repository, PRODUCTION)
-    newest = history.at(datetime.now(UTC) + timedelta(days=1))
-    assert newest is not None and newest.model_version == 3
-    assert history.at(datetime.now(UTC) - timedelta(days=1)) is None
+@pytest.fixture
+def dated(world: World, monkeypatch: pytest.MonkeyPatch) -> GitopsRepository:
+    """Version 1 in production since noon of 1 March, 2 since noon of the 2nd, back to 1 and held at noon of the 3rd."""
+    made = GitopsRepository.open()
+    for day in (1, 2):
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"2026-03-0{day}T12:00:00Z")
+        commit_release(made, "staging", release(day, champion=day - 1 or None))
+        promote(made, "orders", "production", proposals=world.bodies)
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-03-03T12:00:00Z")
+    roll_back(made, PRODUCTION, reason="too many false alarms")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-03-04T12:00:00Z")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("2026-03-01T11:59:59Z", (None, None)),
+        ("2026-03-01T12:00Z", (1, None)),
+        ("2026-03-02T12:59:59+01:00", (1, None)),
+        ("2026-03-02T13:00+01:00", (2, None)),
+        ("2026-03-03T12:00Z", (1, "too many false alarms")),
+        ("2100-01-01", (1, "too many false alarms")),
+    ],
+    ids=["before the first", "to the second", "in another zone", "a second later", "held", "in the future"],
+)
+def test_history_answers_what_was_released_and_held_at_any_time(
+    dated: GitopsRepository, asked: str, expected: tuple[int | None, str | None]
+) -> None:
+    then = moment(asked)
+    assert then is not None
+    state = state_at(dated, "orders", then)[PRODUCTION]
+    assert (state.entry.model_version if state.entry is not None else None, state.hold) == expected
+
+
+@pytest.mark.parametrize("text", ["7", "20260301", "main~4", "2026-13-01", "deadbeef20"])
+def test_neither_a_version_nor_a_revision_is_taken_for_a_time(text: str) -> None:
+    assert moment(text) is None
+
+
+def test_a_rollback_goes_to_what_was_there_at_a_time(world: World, dated: GitopsRepository) -> None:
+    done = roll_back(dated, PRODUCTION, "2026-03-02T18:00Z")
+    assert (done.action, done.away_from, done.release.model_version) == ("rolled back", 1, 2)
+    revision = dated.commit_at(done.commit).trailers["Restored-From"]
+    assert dated.commit_at(revision).subject == "Promote orders 2 to production"
+    assert world.git("diff", revision, "main", "--", PRODUCTION.release) == ""
+    assert roll_back(dated, PRODUCTION, "2026-03-02T18:00Z").action == "already there"
+    with pytest.raises(ReleaseError, match="production had no release of orders at 2026-02-28"):
+        roll_back(dated, PRODUCTION, "2026-02-28T12:00Z")
+
+
+def test_a_rollback_says_what_else_has_changed_and_leaves_it(world: World, repository: GitopsRepository) -> None:
+    shared = "environments/base/deployment.yaml"
+    for number in (1, 2):
+        commit_release(repository, "staging", release(number, model="cakes", champion=number - 1 or None))
+        promote(repository, "cakes", "production", proposals=world.bodies)
+    elsewhere = "environments/staging/settings/kustomization.yaml"
+    commit_files(repository, {SETTING: "kind: Component\n# new\n", shared: "kind: Deployment\n", elsewhere: "{}\n"})
+    done = roll_back(repository, PRODUCTION, reason="too many false alarms")
+    assert done.untouched == ("cakes: model version none, now 2", shared, SETTING)
+    said = world.git("show", "-s", "--format=%B", done.commit)
+    assert "and left as it is:\n- cakes: model version none, now 2\n- environments/base/deployment.yaml\n" in said
+    assert repository.at().text(SETTING) == "kind: Component\n# new\n"
+    document = champion(repository, "production", "cakes")
+    assert document is not None and document.model_version == 2
 
 
 def test_lifting_a_hold_that_is_not_there_makes_no_commit(repository: GitopsRepository) -> None:
