@@ -142,7 +142,7 @@ def test_probes_ask_the_services_own_paths_on_its_port(objects: list[Object]) ->
         "readinessProbe": {"path": READY, "port": "http"},
         "livenessProbe": {"path": "/livez", "port": "http"},
     }
-    assert container["ports"] == [{"name": "http", "containerPort": 3000}]
+    assert container["ports"] == [{"name": "http", "containerPort": 3000, "protocol": "TCP"}]
     assert only(objects, "Service")["spec"]["ports"][0]["targetPort"] == "http"
 
 
