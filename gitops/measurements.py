@@ -9,13 +9,10 @@ from __future__ import annotations
 import base64
 import math
 import os
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from http.client import HTTPException
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -139,6 +136,11 @@ class Prometheus:
         return self._ask("query", query=query, time=at.timestamp())
 
     def _ask(self, what: str, **parameters: Any) -> Sequence[_Row]:
+        # Imported late: every command that shows a promotion's conditions imports this module, and few ask.
+        import urllib.error
+        import urllib.request
+        from http.client import HTTPException
+
         body = urllib.parse.urlencode(parameters).encode()
         try:
             request = urllib.request.Request(f"{self.url}/api/v1/{what}", data=body)  # noqa: S310  # checked by settings

@@ -75,7 +75,8 @@ def delivered_health(candidate: Candidate, observe: Callable[[], Observations] |
     look = f"`bakehouse status` shows what was seen of {place}"
     seen = observe().of(place.environment, place.model) if observe is not None else None
     if seen is None:
-        return Health("not observed: nothing delivers it (`bakehouse deliver` does on a laptop)", 0.0, look)
+        how = "`bakehouse deliver` does on a laptop, and `health: prometheus` asks Prometheus instead"
+        return Health("not observed: nothing delivers it here", 0.0, how)
     if seen.running is None or seen.running.release_digest != candidate.release.digest:
         running = f"model version {seen.running.model_version}" if seen.running is not None else "nothing"
         return Health(f"{running} is running" + (f" ({seen.message})" if seen.message else ""), 0.0, look)

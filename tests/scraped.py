@@ -83,14 +83,14 @@ def exporter() -> Iterator[Exporter]:
 
 @contextmanager
 def prometheus(program: str, folder: Path, environments: Mapping[str, list[str]]) -> Iterator[Scraping]:
-    """Prometheus, scraping these addresses of each environment five times a second, until the block ends."""
+    """Prometheus, scraping these addresses of each environment twice a second, until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     targets = [
         {"targets": [address.removeprefix("http://") for address in addresses], "labels": {"environment": name}}
         for name, addresses in environments.items()
     ]
     configuration = {
-        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+        "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
         "scrape_configs": [{"job_name": "models", "static_configs": targets}],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
