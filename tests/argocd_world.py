@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,15 +29,17 @@ ORIGINALS = ("staging", "production")
 @dataclass
 class ArgoWorld:
     """The checkout's environments under names that begin with `name`, so that several worlds share one cluster. Where
-    a method takes `original`, that is the environment's name in the checkout."""
+    a method takes `original`, that is the environment's name in the checkout; one of `originals` that the checkout has
+    not is another copy of its first."""
 
     cluster: Cluster
     name: str
     folder: Path
+    originals: Sequence[str] = ORIGINALS
     notified: str = field(init=False)
 
     def __post_init__(self) -> None:
-        for original in ORIGINALS:
+        for original in self.originals:
             self._copy(original)
         for shared in ("environments/base", "environments/components", "gitops/argocd"):
             if (CHECKOUT / shared).is_dir():
@@ -88,12 +90,17 @@ class ArgoWorld:
 
     def revert(self, commit: str) -> None:
         """`git revert` by a person, and tell Argo CD."""
+        self.push_revert(commit)
+        self.notify()
+
+    def push_revert(self, commit: str) -> str:
+        """`git revert` by a person. The commit."""
         clone = self.folder / "clone"
         shutil.rmtree(clone, ignore_errors=True)
         self.git("clone", "--quiet", self.url, str(clone))
         self.git("-C", str(clone), "revert", "--no-edit", commit)
         self.git("-C", str(clone), "push", "--quiet")
-        self.notify()
+        return self.git("-C", str(clone), "rev-parse", "HEAD")
 
     def git(self, *arguments: str) -> str:
         """Plain git, as a person types it."""
@@ -147,42 +154,39 @@ class ArgoWorld:
 
     def _copy(self, original: str) -> None:
         """The environment's folder under its name here."""
+        source = original if original in ORIGINALS else ORIGINALS[0]
         target = self.checkout / "environments" / self.environment(original)
-        shutil.copytree(CHECKOUT / "environments" / original, target)
+        shutil.copytree(CHECKOUT / "environments" / source, target)
         for path in target.rglob("*.yaml"):
-            text = path.read_text()
-            for each in ORIGINALS:
-                text = text.replace(f"bakehouse-{each}", self.namespace(each))
-            path.write_text(text.replace(f"bakehouse/environment: {original}", self._label(original)))
+            text = path.read_text().replace(f"bakehouse-{source}", self.namespace(original))
+            label = "bakehouse/environment: "
+            path.write_text(text.replace(f"{label}{source}", f"{label}{self.environment(original)}"))
         promotion = target / "settings" / "promotion.yaml"
         if promotion.exists():
-            promotion.write_text(NO_CONDITIONS.replace("staging", self.environment("staging")))
+            promotion.write_text(NO_CONDITIONS.replace(ORIGINALS[0], self.environment(ORIGINALS[0])))
         parameters = target / "argocd" / "parameters.yaml"
         document = yaml.safe_load(parameters.read_text())
         document["data"] |= {"environment": self.environment(original), "repository": self.url}
         parameters.write_text(yaml.safe_dump(document))
 
-    def _label(self, original: str) -> str:
-        return f"bakehouse/environment: {self.environment(original)}"
-
 
 @contextmanager
-def argo_world(cluster: Cluster, name: str, folder: Path) -> Iterator[ArgoWorld]:
+def argo_world(cluster: Cluster, name: str, folder: Path, originals: Sequence[str] = ORIGINALS) -> Iterator[ArgoWorld]:
     """A world that Argo CD delivers for as long as the block runs, with nothing released in it yet."""
-    world = ArgoWorld(cluster, name, folder)
-    for original in ORIGINALS:
+    world = ArgoWorld(cluster, name, folder, originals)
+    for original in originals:
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace(original)}})
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=world.rendered(original))
     try:
         yield world
     finally:
-        for original in ORIGINALS:
+        for original in originals:
             chosen = f"--selector=bakehouse/environment={world.environment(original)}"
             parent = world.namespace(original)
             cluster.attempt("kubectl", "delete", "-n", "argocd", "application", parent)
             cluster.attempt("kubectl", "delete", "-n", "argocd", "applicationset", parent)
             cluster.attempt("kubectl", "delete", "--wait=false", "-n", "argocd", "applications", chosen)
             cluster.attempt("kubectl", "delete", "--wait=false", "namespace", world.namespace(original))
-        for original in ORIGINALS:
+        for original in originals:
             projects = (world.namespace(original), f"{world.namespace(original)}-delivery")
             cluster.attempt("kubectl", "delete", "-n", "argocd", "appproject", *projects)
