@@ -5,7 +5,7 @@ An entity is a pupil in a course. The pupil is the token that masking made of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,8 +42,8 @@ def _type(feature: str) -> Any:
 
 REGISTRATION = _view("registration", "The register, and the answers to the questionnaire, on a course's first day.")
 REPORTS = _view("reports", "The grades of the first and the second period, null while there are none.")
-FEATURES = FeatureService(name=PROJECT, features=[REGISTRATION, REPORTS])
-OBJECTS = (STUDENT, COURSE, REGISTRATION, REPORTS, FEATURES)
+FEATURES: Any = FeatureService(name=PROJECT, features=[REGISTRATION, REPORTS])
+OBJECTS: Sequence[Any] = (STUDENT, COURSE, REGISTRATION, REPORTS, FEATURES)
 
 
 def entity(record: Masked) -> dict[str, str]:
