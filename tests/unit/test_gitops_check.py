@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,7 +38,11 @@ class Contributor:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.folder = world.clone("contributor")
+        self.folder = world.folder / "contributor"
+        if self.folder.exists():
+            world.git("remote", "set-url", "origin", str(world.bare), at=self.folder)
+            return
+        world.clone("contributor")
         world.git("config", "user.name", "Mallory", at=self.folder)
         world.git("config", "user.email", "mallory@example.org", at=self.folder)
         world.git("switch", "--quiet", "--create", "change", at=self.folder)
@@ -65,17 +71,31 @@ class Contributor:
         return {gate.name: gate for gate in self.checked(**options).gates if not gate.passed}
 
 
+@pytest.fixture(scope="module")
+def proposed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a repository in which production has orders 1, and with a clone whose branch promotes 2."""
+    folder = tmp_path_factory.mktemp("proposed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAKEHOUSE_STATE", str(folder / "state"))
+        world = World(folder)
+        patch.setenv("BAKEHOUSE_ROOT", str(world.checkout))
+        repository = GitopsRepository.open()
+        commit_release(repository, "staging", release(1))
+        promote(repository, "orders", "production", proposals=world.bodies)
+        commit_release(repository, "staging", release(2, champion=1))
+        commit_files(repository, {SETTINGS: f"{COMPARED}policy: review\n"})
+        done = promote(repository, "orders", "production", proposals=world.bodies)
+        Contributor(world).take(done.branch)
+    return folder
+
+
 @pytest.fixture
-def contributor(world: World, repository: GitopsRepository) -> Contributor:
+def contributor(world: World, repository: GitopsRepository, proposed: Path) -> Contributor:
     """A clone in which the promotion of orders 2 is the branch's only commit; production has 1."""
-    commit_release(repository, "staging", release(1))
-    promote(repository, "orders", "production", proposals=world.bodies)
-    commit_release(repository, "staging", release(2, champion=1))
-    commit_files(repository, {SETTINGS: f"{COMPARED}policy: review\n"})
-    done = promote(repository, "orders", "production", proposals=world.bodies)
-    made = Contributor(world)
-    made.take(done.branch)
-    return made
+    shutil.rmtree(world.bare)
+    shutil.copytree(proposed / "state" / "gitops.git", world.bare)
+    shutil.copytree(proposed / "contributor", world.folder / "contributor")
+    return Contributor(world)
 
 
 def test_a_promotion_as_it_was_written_passes(contributor: Contributor) -> None:
@@ -263,10 +283,17 @@ def test_evidence_that_is_not_complete_or_too_old_is_named(world: World, reposit
     evidence = old.evidence.model_copy(update={"sbom": None, "reports": {}})
     commit_release(repository, "staging", old.model_copy(update={"evidence": evidence}))
     done = promote(repository, "orders", "production", proposals=world.bodies)
-    commit_files(repository, {SETTINGS: NO_CONDITIONS + "max_evidence_age_days: 30\nevidence: [sbom, reports]\n"})
+    commit_files(
+        repository, {SETTINGS: NO_CONDITIONS + "max_evidence_age_days: 30\nevidence: [sbom, reports, signature]\n"}
+    )
     somebody = Contributor(world)
     somebody.take(done.branch)
-    assert set(somebody.misses()) == {"evidence_age_days", "evidence_sbom", "evidence_reports"}
+    assert set(somebody.misses()) == {
+        "evidence_age_days",
+        "evidence_sbom",
+        "evidence_reports",
+        "evidence_signature",
+    }
 
 
 def test_the_thresholds_are_those_of_the_base(contributor: Contributor, repository: GitopsRepository) -> None:
