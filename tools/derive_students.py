@@ -109,7 +109,7 @@ def pairs(mathematics: list[Row], portuguese: list[Row]) -> list[tuple[int, int]
     """Which row of one course and which of the other are one pupil, each row in one pair at most.
 
     Where several agree in all that `SAME` names, the two that agree in most of the other answers are taken first. One
-    row of UCI's second file has a family size that is none; it agrees where the rest does.
+    row of the second file has a family size that is none; it agrees where the rest does.
     """
     alike: dict[tuple[str, ...], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for place, rows in enumerate((mathematics, portuguese)):
