@@ -1,12 +1,15 @@
-"""`make demo`: the whole loop with real orders, as a tour. Every command it runs is printed as a person would type it.
+"""`make demo`: the whole loop with a model, as a tour. Every command it runs is printed as a person would type it.
 
 Trains, releases, promotes, trains again on the next batch, promotes that, and rolls it back; ends with nothing running.
+Where the model asks for a review of each promotion, the tour merges as its reviewer would. Where the gates refuse a
+release, the tour shows why and ends there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -27,9 +30,9 @@ from gitops.history import released
 from gitops.holds import held
 from gitops.observations import observations
 from gitops.release import Release
-from gitops.repository import GitopsRepository
+from gitops.repository import PROPOSALS, GitopsRepository
 from tools.background import Background, stop_on_signals
-from tools.tour import StoppedError, Tour, seen_from_root, steps_only
+from tools.tour import Stop, StoppedError, Tour, errors_and_steps, seen_from_root
 
 STAGING, PRODUCTION = "staging", "production"
 DELIVERY_SECONDS = 90.0
@@ -39,17 +42,23 @@ STOPS = 12
 def main() -> int:
     """Run the tour; 0 where it went to its end."""
     parser = argparse.ArgumentParser(prog="make demo", description="Take a model the whole way on this machine.")
-    parser.add_argument("model", nargs="?", default="orders", help="the room to take through the house")
+    parser.add_argument("model", nargs="?", default="", help="the room to take through the house [default: orders]")
+    parser.add_argument("--model", dest="named", default="", metavar="MODEL", help="the same")
+    given = parser.parse_args()
     console = Console(highlight=False)
     stop_on_signals()
     logs = workspace.state() / "logs" / "demo"
     shutil.rmtree(logs, ignore_errors=True)
     tour = Tour(console, logs, STOPS)
     try:
-        Demo(tour, parser.parse_args().model).run()
+        Demo(tour, given.named or given.model or "orders").run()
     except KeyboardInterrupt:
         console.print("\n[red]interrupted; nothing is left running")
         return 130
+    except RefusedReleaseError as refusal:
+        tour.show_table()
+        console.print(f"The tour ends here: {refusal}. That is what gates are for; nothing is left running.")
+        return 0
     except (StoppedError, BakehouseError) as error:
         console.print()
         console.print(str(error), style="red", markup=False, soft_wrap=True)
@@ -58,6 +67,10 @@ def main() -> int:
     tour.show_table()
     console.print("Nothing is left running. `make up` starts staging and production again, and the MLflow UI.")
     return 0
+
+
+class RefusedReleaseError(Exception):
+    """The gates let no release of the model in."""
 
 
 class Demo:
@@ -117,7 +130,9 @@ class Demo:
         """One training run, up to its release commit."""
         with self.tour.stop(title) as stop:
             command = f"zenml pipeline run pipelines.training.training -c {configuration}"
-            self.tour.run(command, show=steps_only)
+            said = self.tour.run(command, show=errors_and_steps(), expected=(0, 1))
+            if self.tour.code:
+                self.end_where_refused(said, stop)
             release = self.pinned(STAGING)
             self.show_gates(release)
             self.show_last_commit()
@@ -127,6 +142,13 @@ class Demo:
                 f" committed to {STAGING}"
             )
         return release
+
+    def end_where_refused(self, said: str, stop: Stop) -> None:
+        """A run that ended with missed gates ends the tour; any other that failed is an error."""
+        if f"{self.model} is not " not in said or " missed:" not in said:
+            raise StoppedError("The run failed:\n" + "\n".join(said.splitlines()[-30:]))
+        stop.outcome = "refused by its gates; nothing was committed"
+        raise RefusedReleaseError(f"the gates refused this version of {self.model}, and nothing was released")
 
     def meet(self, environment: str, release: Release) -> None:
         """Ask an environment once it answers with the release."""
@@ -140,13 +162,30 @@ class Demo:
         """From staging to production, when every gate passes."""
         with self.tour.stop(f"Promote version {release.model_version} to {PRODUCTION}") as stop:
             self.await_soak()
-            self.tour.run(f"bakehouse promote {self.model} --to {PRODUCTION}")
-            if self.pinned(PRODUCTION).model_version != release.model_version:
-                raise StoppedError(
-                    f"{PRODUCTION} was not changed: {self.model} asks for a review of each promotion."
-                    " Merge the branch that was pushed, and run the demo again."
-                )
-            stop.outcome = f"one commit; {PRODUCTION} pins what {STAGING} pins"
+            said = self.tour.run(f"bakehouse promote {self.model} --to {PRODUCTION}")
+            reviewed = not self.is_pinned(PRODUCTION, release)
+            if reviewed:
+                self.review(said)
+            if not self.is_pinned(PRODUCTION, release):
+                raise StoppedError(f"{PRODUCTION} does not pin version {release.model_version}.")
+            stop.outcome = f"one commit{', reviewed' * reviewed}; {PRODUCTION} pins what {STAGING} pins"
+
+    def review(self, said: str) -> None:
+        """Look at the proposal and merge it, as whoever CODEOWNERS names would on a forge."""
+        place, main = Path(self.repository.url), self.repository.branch
+        proposed = re.search(rf"{PROPOSALS}\S*[\w-]", said)
+        if proposed is None or not place.is_dir():
+            raise StoppedError(
+                f"{PRODUCTION} was not changed: {self.model} asks for a review of each promotion."
+                " Merge the branch that was pushed, and run the demo again."
+            )
+        git = f"git -C {seen_from_root(place)}"
+        self.tour.say(
+            f"{self.model} asks for a review of each promotion. The tour plays the reviewer: look, and merge."
+        )
+        self.tour.run(f"{git} diff --stat {main}...{proposed[0]}")
+        self.tour.run(f"{git} fetch . {proposed[0]}:{main}")
+        self.tour.run(f"{git} branch -D {proposed[0]}")
 
     def roll_back(self, bad: Release) -> None:
         """Take production back to the version before."""
@@ -230,6 +269,10 @@ class Demo:
             raise StoppedError(f"There is no release of {self.model} in {environment}.")
         return release
 
+    def is_pinned(self, environment: str, release: Release) -> bool:
+        """Whether git names that very release now."""
+        return released(self.repository.at(self.repository.fetch()), Place(environment, self.model)) == release
+
     def url(self, environment: str) -> str:
         """Where the model answers."""
         seen = observations().of(environment, self.model)
@@ -260,10 +303,18 @@ class Demo:
 
 
 def _run_configurations(model: str) -> tuple[str, str]:
-    """The default run configuration where it is the model's, and the one in its room, which has every batch."""
-    own = f"bentos/{model}/run.yaml"
-    default = yaml.safe_load((workspace.root() / "zenml_config.yaml").read_text())
-    return ("zenml_config.yaml" if default["parameters"]["model"] == model else own), own
+    """For the first version the default run configuration where it is the model's, else the room's own with the first
+    batch alone; for the second the room's own, which has every batch."""
+    root, own = workspace.root(), f"bentos/{model}/run.yaml"
+    default = yaml.safe_load((root / "zenml_config.yaml").read_text())
+    if default["parameters"]["model"] == model:
+        return "zenml_config.yaml", own
+    document = yaml.safe_load((root / own).read_text())
+    document["parameters"]["batches"] = document["parameters"]["batches"][:1]
+    first = workspace.state() / "demo" / f"{model}-first-batch.yaml"
+    first.parent.mkdir(parents=True, exist_ok=True)
+    first.write_text(yaml.safe_dump(document, sort_keys=False))
+    return str(seen_from_root(first)), own
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +56,8 @@ class Tour:
     planned: int
     stops: list[Stop] = field(default_factory=list)
     commands: int = 0
+    code: int = 0
+    """What the last command ended with."""
 
     @contextmanager
     def stop(self, title: str) -> Iterator[Stop]:
@@ -70,10 +72,10 @@ class Tour:
         finally:
             stop.seconds = time.monotonic() - began
 
-    def run(self, command: str, show: Show = str, expected: int = 0) -> str:
+    def run(self, command: str, show: Show = str, expected: int | Collection[int] = 0) -> str:
         """Run `command` as typed, print the lines that `show` makes something of, and return all it said.
 
-        Raises `StoppedError` with its last lines where it ends with another code than the expected one.
+        Raises `StoppedError` with its last lines where it ends with another code than the expected ones.
         """
         self.commands += 1
         arguments = shlex.split(command)
@@ -103,7 +105,8 @@ class Tour:
                 process.terminate()
                 process.wait()
                 raise
-        if code != expected:
+        self.code = code
+        if code not in ((expected,) if isinstance(expected, int) else expected):
             tail = "\n".join(_ANSI.sub("", line) for line in said[-30:])
             raise StoppedError(
                 f"`{command}` ended with exit code {code}:\n{tail}\n(everything it said: {seen_from_root(log)})"
@@ -163,12 +166,19 @@ class Tour:
             self.console.print(Text.from_ansi(f"  {shown}"), soft_wrap=True)
 
 
-def steps_only(line: str) -> str | None:
-    """Of what a ZenML run says, the steps that are done, and errors."""
-    plain = _ANSI.sub("", line).strip()
-    if finished := _STEP_FINISHED.search(plain):
-        return f"✓ {finished[1]} ({finished[2]})"
-    return plain if plain.startswith("Error") else None
+def errors_and_steps() -> Show:
+    """Of what a ZenML run says, the steps that are done, and an error with the gates that it lists."""
+    failed = False
+
+    def show(line: str) -> str | None:
+        nonlocal failed
+        plain = _ANSI.sub("", line).rstrip()
+        if finished := _STEP_FINISHED.search(plain):
+            return f"✓ {finished[1]} ({finished[2]})"
+        failed = failed or plain.startswith("Error")
+        return plain if failed and plain.startswith(("Error", "  - ")) else None
+
+    return show
 
 
 def seen_from_root(path: Path) -> Path:

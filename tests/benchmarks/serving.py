@@ -57,6 +57,8 @@ class Command:
     path: str
     ready: str
     body: bytes
+    answer: str
+    """What stands in every right answer to the body."""
     variables: dict[str, str] = field(default_factory=dict)
 
 
@@ -67,6 +69,7 @@ class Running:
     process: psutil.Process
     url: str
     body: Path
+    ready_seconds: float
 
     def mebibytes(self) -> float:
         """Resident memory of all its processes."""
@@ -95,7 +98,7 @@ def run(quick: bool) -> dict[str, Any]:
         missing: dict[str, str] = {}
         for contender, make in CONTENDERS.items():
             try:
-                servers[contender] = stack.enter_context(_running(contender, make, graph, folder / contender))
+                servers[contender] = stack.enter_context(running(contender, make, graph, folder / contender))
             except UnavailableError as error:
                 missing[contender] = str(error)
         taken = [_turn(servers, seconds, number) for number in range(turns)]
@@ -109,7 +112,7 @@ def _turn(servers: dict[str, Running], seconds: int, number: int) -> Turn:
     names = list(servers)
     order = names[number % len(names) :] + names[: number % len(names)]
     return {
-        (contender, connections): _load(servers[contender], connections, seconds)
+        (contender, connections): load(servers[contender], connections, seconds)
         for connections in CONNECTIONS
         for contender in order
     }
@@ -124,7 +127,7 @@ def _summary(
     def most(turn: Turn, contender: str) -> float:
         return max(turn[contender, connections]["requests a second"] for connections in CONNECTIONS)
 
-    figures: dict[str, Any] = {"load": _generator_name()}
+    figures: dict[str, Any] = {"load": generator_name()}
     for contender, footprint in footprints.items():
         figures[contender] = {
             f"{connections} conn.": {name: middle(contender, connections, name) for name in SHOWN}
@@ -154,12 +157,12 @@ def _long_run(server: Running, requests: int) -> dict[str, float]:
     """Resident memory of the server before and after so many requests, once it is warm."""
     before, done = server.mebibytes(), 0.0
     while done < requests:
-        done += _load(server, 32, 2)["requests"]
+        done += load(server, 32, 2)["requests"]
     after = server.mebibytes()
     return {"requests": done, "MiB before": before, "MiB after": after, "MiB grown": after - before}
 
 
-def _load(server: Running, connections: int, seconds: int) -> dict[str, float]:
+def load(server: Running, connections: int, seconds: int) -> dict[str, float]:
     if shutil.which("wrk"):
         options = ["-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "load.lua")]
         command = ["wrk", *options, server.url]
@@ -187,7 +190,7 @@ def _load(server: Running, connections: int, seconds: int) -> dict[str, float]:
     }
 
 
-def _generator_name() -> str:
+def generator_name() -> str:
     return "wrk" if shutil.which("wrk") else "Python (no wrk found): the figures of fast servers are too low"
 
 
@@ -198,13 +201,14 @@ def _pinned(command: list[str], core: int) -> list[str]:
 
 
 @contextmanager
-def _running(contender: str, make: Server, graph: Path, folder: Path) -> Iterator[Running]:
+def running(contender: str, make: Server, graph: Path, folder: Path) -> Iterator[Running]:
     """The contender, once it has answered its body and is warm."""
     folder.mkdir()
     port = free_port()
     command = make(graph, port)
     body = folder / "body.json"
     body.write_bytes(command.body)
+    began = time.monotonic()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             _pinned(command.arguments, 0),
@@ -217,9 +221,10 @@ def _running(contender: str, make: Server, graph: Path, folder: Path) -> Iterato
     url = f"http://127.0.0.1:{port}{command.path}"
     try:
         _wait(process, f"http://127.0.0.1:{port}{command.ready}", folder / "log")
-        _require_answer(contender, url, command.body)
-        server = Running(psutil.Process(process.pid), url, body)
-        _load(server, 8, 1)
+        ready_seconds = time.monotonic() - began
+        _require_answer(contender, url, command)
+        server = Running(psutil.Process(process.pid), url, body, ready_seconds)
+        load(server, 8, 1)
         yield server
     finally:
         _end(process)
@@ -252,15 +257,15 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     raise RuntimeError(f"It did not start:\n{log.read_text()[-3000:]}")
 
 
-def _require_answer(contender: str, url: str, body: bytes) -> None:
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # our own server
+def _require_answer(contender: str, url: str, command: Command) -> None:
+    request = urllib.request.Request(url, command.body, {"Content-Type": "application/json"})  # our own server
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             told = answer.read().decode()
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"{contender} answered {error.code}: {error.read().decode()[:1000]}") from error
-    if EXAMPLE["order_id"] not in told or "score" not in told:
-        raise RuntimeError(f"{contender} answered no verdict: {told[:1000]}")
+    if command.answer not in told:
+        raise RuntimeError(f"{contender} answered something else: {told[:1000]}")
 
 
 def _forest(path: Path) -> Path:
@@ -289,18 +294,26 @@ def _order() -> bytes:
 
 
 def _bakehouse(graph: Path, port: int, variables: dict[str, str] | None = None) -> Command:
+    return bakehouse("orders", graph, port, _order(), EXAMPLE["order_id"], variables)
+
+
+def bakehouse(
+    model: str, graph: Path, port: int, body: bytes, answer: str, variables: dict[str, str] | None = None
+) -> Command:
+    """Our own service of a room with this graph in it."""
     from bentos.common.packaging import build_bento
     from bentos.common.room import load_room
     from gitops.signing import sign
 
     lineage = {"data_version": "0" * 32, "code_commit": "unversioned", "built_at": "2026-01-01T00:00:00Z"}
-    built = build_bento(load_room("orders"), graph, 1, lineage, graph.parent, sign)
+    built = build_bento(load_room(model), graph, 1, lineage, graph.parent, sign)
     bento = archives.unpack(built.archive, built.digest, graph.parent / "unpacked")
     return Command(
         [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)],
         "/predict",
         "/readyz",
-        _order(),
+        body,
+        answer,
         {"BENTOML_HOME": str(graph.parent / f"home-{port}"), "BENTOML_DO_NOT_TRACK": "true", **(variables or {})},
     )
 
@@ -317,6 +330,7 @@ def _fastapi(graph: Path, port: int) -> Command:
         "/predict",
         "/openapi.json",
         _order(),
+        EXAMPLE["order_id"],
         {"GRAPH": str(graph)},
     )
 
@@ -333,6 +347,7 @@ def _mlflow(graph: Path, port: int) -> Command:
         "/invocations",
         "/ping",
         json.dumps({"dataframe_records": [EXAMPLE]}).encode(),
+        EXAMPLE["order_id"],
         {"MLFLOW_TRACKING_URI": f"sqlite:///{graph.parent}/mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true"},
     )
 
@@ -354,6 +369,7 @@ def _mlserver(graph: Path, port: int, **changed: Any) -> Command:
         "/v2/models/orders/infer",
         "/v2/models/orders/ready",
         json.dumps({"inputs": [tensor]}).encode(),
+        EXAMPLE["order_id"],
     )
 
 
