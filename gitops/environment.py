@@ -81,6 +81,16 @@ resources:
 components:
   - release
   - ../settings
+patches:
+  # The pods of the release before mount its document for as long as they answer, and so does one that replaces another.
+  - target: {{kind: ConfigMap, name: release}}
+    patch: |-
+      - op: add
+        path: /metadata/annotations/argocd.argoproj.io~1sync-options
+        value: Prune=false
+      - op: add
+        path: /metadata/annotations/argocd.argoproj.io~1compare-options
+        value: IgnoreExtraneous
 """
 
 

@@ -1,0 +1,103 @@
+"""What environments render to, in the hands of a real Argo CD: what of a release has to outlive it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from gitops.commits import Change
+from gitops.release import Release
+from tests.argocd_world import ArgoWorld, argo_world
+from tests.cluster_equipment import Cluster, eventually
+from tests.gitops_world import release
+from tests.manifests import CANARY, Object
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+MODEL = "orders"
+
+
+@pytest.fixture(scope="module")
+def argo(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgoWorld]:
+    """Two environments, of which production has chosen the canary, with the same release out in both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAKEHOUSE_STATE", str(tmp_path_factory.mktemp("state")))
+        with argo_world(cluster, "manifests-argocd", tmp_path_factory.mktemp("world")) as world:
+            name = f"environments/{world.environment('production')}/settings/kustomization.yaml"
+            settings = world.checkout / name
+            settings.write_text(settings.read_text().replace(CANARY, CANARY.removeprefix("# ")))
+            world.git("-C", str(world.checkout), "commit", "--quiet", "--all", "--message=Choose the canary")
+            world.git("-C", str(world.checkout), "push", "--quiet", world.url, "HEAD:main")
+            for original in ("staging", "production"):
+                world.release(release(1, model=MODEL), original)
+            for original in ("staging", "production"):
+                eventually(f"the first release is out in {original}", partial(reached, world, original, 1, "Healthy"))
+            yield world
+
+
+@pytest.fixture(autouse=True)
+def workspace(argo: ArgoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAKEHOUSE_ROOT", str(argo.checkout))
+
+
+def reached(world: ArgoWorld, original: str, version: int, health: str) -> bool:
+    """Whether Argo CD has this version of the model in the cluster, and calls its application that."""
+    kind = "deployment" if original == "staging" else "rollout"
+    workload = world.cluster.get(kind, f"{MODEL}-bento", world.namespace(original))
+    if workload is None or workload["metadata"]["annotations"]["bakehouse/model-version"] != str(version):
+        return False
+    status = (world.state(MODEL, original) or {}).get("status", {})
+    return (status.get("sync", {}).get("status"), status.get("health", {}).get("status")) == ("Synced", health)
+
+
+def unpullable(document: Release) -> Release:
+    """The same release, of an image that no node can pull."""
+    image = document.image.model_copy(update={"name": f"bakehouse/broken-{document.model}"})
+    return document.model_copy(update={"image": image})
+
+
+def pods_of(world: ArgoWorld, original: str, version: int) -> list[Object]:
+    """The service's pods of a model version that stay."""
+    pods = world.cluster.list("pods", world.namespace(original), "app.kubernetes.io/component=bento")
+    return [
+        it
+        for it in pods
+        if it["metadata"]["annotations"]["bakehouse/model-version"] == str(version)
+        and "deletionTimestamp" not in it["metadata"]
+    ]
+
+
+def mounted_document(world: ArgoWorld, original: str, pod: Object) -> Object | None:
+    """The release document that a pod mounts, which a pod in its place would want, too."""
+    (name,) = (it["configMap"]["name"] for it in pod["spec"]["volumes"] if "configMap" in it)
+    return world.cluster.get("configmap", name, world.namespace(original))
+
+
+@pytest.mark.parametrize("original", ["staging", "production"])
+def test_the_release_before_keeps_its_document_until_its_pods_are_gone(original: str, argo: ArgoWorld) -> None:
+    """They answer on while the new image can't be pulled, or is judged as a canary; one that takes the place of another
+    finds what it mounts, and a revert at that time is no worse than at any other."""
+    new = release(2, model=MODEL, champion=1)
+    commit = argo.release(unpullable(new) if original == "staging" else new, original)
+    eventually(f"the second release is on its way in {original}", partial(reached, argo, original, 2, "Progressing"))
+    answering = pods_of(argo, original, 1)
+    assert answering
+    for pod in answering:
+        assert mounted_document(argo, original, pod)
+    argo.revert(commit)
+    eventually("the first release is whole again", partial(reached, argo, original, 1, "Healthy"))
+
+
+def test_a_model_that_leaves_takes_all_its_documents_along(argo: ArgoWorld) -> None:
+    """Also those of releases long gone, which no commit names any more."""
+    for version in (1, 2):
+        argo.release(release(version, model="leaving", champion=version - 1 or None))
+        argo.settled("leaving", "staging", version)
+    chosen, namespace = "app.kubernetes.io/name=leaving", argo.namespace("staging")
+    assert len(argo.cluster.list("configmaps", namespace, chosen)) == 2
+    place = argo.place("leaving", "staging")
+    argo.repository.commit(lambda head: Change("Remove it", dict.fromkeys(head.under(place.folder))))
+    argo.notify()
+    eventually("all of them are gone", lambda: not argo.cluster.list("configmaps", namespace, chosen))
