@@ -49,6 +49,7 @@ def write(path: Path, *lines: bytes) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_run_killed_at_any_step_leaves_no_half_release_and_the_next_one_runs(
     train: Train, batches: Sequence[Path], state: Path
 ) -> None:

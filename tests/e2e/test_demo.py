@@ -106,6 +106,7 @@ def copy(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return root
 
 
+@pytest.mark.long
 def test_the_demo_goes_the_whole_way_and_again_with_the_databases_gone_and_leaves_nothing_running(
     copy: Path, state: Path
 ) -> None:

@@ -12,7 +12,10 @@ from tests.infra.platform import Platform, apply_in_order, started
 
 ROOTS = ("bootstrap", "foundation", "cluster")
 
-pytestmark = pytest.mark.skipif(offline.reason_to_skip() is not None, reason=offline.reason_to_skip() or "")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(offline.reason_to_skip() is not None, reason=offline.reason_to_skip() or ""),
+]
 
 
 @pytest.fixture(scope="module")

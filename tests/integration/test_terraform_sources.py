@@ -15,7 +15,10 @@ from tests.infra import offline
 TERRAFORM = offline.CHECKOUT / "terraform"
 MODULES = sorted(path.name for path in (TERRAFORM / "modules").iterdir())
 
-pytestmark = pytest.mark.skipif(offline.reason_to_skip() is not None, reason=offline.reason_to_skip() or "")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(offline.reason_to_skip() is not None, reason=offline.reason_to_skip() or ""),
+]
 
 
 @pytest.fixture(scope="module")
