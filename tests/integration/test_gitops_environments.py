@@ -15,6 +15,7 @@ from gitops.promotion import commit_release
 from gitops.promotion_gates import admission, settings_path
 from gitops.repository import GitopsRepository
 from tests.gitops_world import release
+from tests.manifests import render
 
 
 @pytest.fixture
@@ -41,13 +42,9 @@ def clone(tmp_path: Path, repository: GitopsRepository) -> Path:
 @pytest.fixture
 def rendered(clone: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """Every object of the service by environment and kind."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl")
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for folder in sorted((clone / "environments").glob("*/orders")):
-        done = subprocess.run(["kubectl", "kustomize", folder], check=True, capture_output=True, text=True)
-        assert not done.stderr
-        objects = yaml.safe_load_all(done.stdout)
+        objects = render(folder)
         found[folder.parent.name] = {it["kind"]: it for it in objects if "smoke" not in it["metadata"]["name"]}
     return found
 
