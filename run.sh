@@ -95,7 +95,7 @@ verb_pytest() { # Run the tests alone on every core, coverage measured; argument
   verb_setup
   say "pytest"
   # What is asked of the whole can't be asked of a part.
-  [ $# -gt 0 ] || set -- --cov-fail-under=80
+  [ $# -gt 0 ] || set -- --cov-fail-under=85
   in_venv pytest --numprocesses=logical --maxprocesses=4 --no-loadscope-reorder \
     --cov --cov-report="xml:$state/coverage/coverage.xml" --cov-report="json:$state/coverage/coverage.json" "$@"
 }
