@@ -383,6 +383,18 @@ def test_the_command_answers_json_lists_every_miss_and_exits_with_1(
         assert f"{name} missed" in printed.err
 
 
+def test_in_a_checkout_of_a_merge_it_needs_no_options(
+    contributor: Contributor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git, folder = contributor.world.git, contributor.folder
+    git("switch", "--quiet", "--detach", "origin/main", at=folder)
+    git("merge", "--quiet", "--no-ff", "--no-edit", "change", at=folder)
+    with pytest.raises(SystemExit) as ended:
+        main(["release", "check", "--clone", str(folder)])
+    assert ended.value.code == 0
+    assert "equals_source" in capsys.readouterr().out
+
+
 def test_nothing_of_the_clone_is_changed(contributor: Contributor, repository: GitopsRepository) -> None:
     commit_release(repository, "staging", release(1, model="cakes"))
     contributor.checked()

@@ -86,9 +86,8 @@ def test_the_workflows_that_may_commit_are_known(checkout: Path) -> None:
 
 
 def script(checkout: Path, step: str) -> str:
-    (found,) = [
-        it["run"] for it in workflow(checkout, "check-promotion.yml")["jobs"]["check"]["steps"] if it.get("id") == step
-    ]
+    steps = workflow(checkout, "check-promotion.yml")["jobs"]["check"]["steps"]
+    (found,) = [it["run"] for it in steps if step in (it.get("id"), it.get("name"))]
     return str(found)
 
 
@@ -188,3 +187,43 @@ def test_it_looks_closer_where_a_release_is_touched(path: str, touched: bool, ch
     git("commit", "--quiet", "--message", "Change it")
     said = run(script(checkout, "releases"), tmp_path, BASE="HEAD^1")
     assert ("touched=true" in said.split()) == touched
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_run_ends_as_the_check_does_and_its_summary_is_no_markdown(
+    code: int, checkout: Path, tmp_path: Path
+) -> None:
+    if shutil.which("jq") is None:
+        pytest.skip("jq is not installed")
+    gate = {"name": "only_release", "passed": not code, "figure": "also <b>**evil**"}
+    answer = [{"kind": "promotion", "model": "orders", "environment": "production", "gates": [gate]}]
+    (tmp_path / "answer").write_text(json.dumps(answer))
+    bakehouse = tmp_path / "bakehouse"
+    bakehouse.write_text(f'#!/bin/sh\necho "$@" >"{tmp_path}/asked"\ncat "{tmp_path}/answer"\nexit {code}\n')
+    bakehouse.chmod(0o755)
+    activate = tmp_path / ".venv" / "bin" / "activate"
+    activate.parent.mkdir(parents=True)
+    activate.write_text("")
+    summary = tmp_path / "summary"
+    variables = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "GITHUB_WORKSPACE": "/somewhere",
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "CHECKED_BASE": "f" * 40,
+        "APPROVALS": "2",
+        "ALLOWED": "yes",
+    }
+    text = script(checkout, "Check it")
+    if code:
+        with pytest.raises(subprocess.CalledProcessError) as raised:
+            run(text, tmp_path, **variables)
+        assert raised.value.returncode == code
+    else:
+        run(text, tmp_path, **variables)
+    assert (tmp_path / "asked").read_text().split() == [
+        *("release", "check", "--clone", "/somewhere/judged", "--base", "f" * 40, "--head", "HEAD"),
+        *("--approvals", "2", "--allow-rolled-back", "--json"),
+    ]
+    lines = summary.read_text().splitlines()
+    assert lines[1].strip() == f"{'MISSED' if code else 'passed'} only_release: also <b>**evil**"
+    assert all(line.startswith("    ") for line in lines)
