@@ -112,7 +112,7 @@ verb_lint() { # Check style, imports' contracts, shell scripts and workflows.
   in_venv ruff check .
   in_venv ruff format --check .
   say "import contracts"
-  in_venv lint-imports --no-cache
+  in_venv lint-imports --no-cache --no-logo
   say "shellcheck"
   in_venv shellcheck "${scripts[@]}"
   say "zizmor"
