@@ -81,7 +81,7 @@ def image(
 def _parsed(version: str) -> tuple[str, int]:
     found = re.fullmatch(r"([a-z][a-z0-9-]*)@([1-9][0-9]*)", version)
     if found is None:
-        raise typer.BadParameter(f"{version} is not MODEL@VERSION, such as orders@7", param_hint="MODEL@VERSION")
+        raise typer.BadParameter(f"{version} is not a model and its version", param_hint="MODEL@VERSION")
     return found[1], int(found[2])
 
 

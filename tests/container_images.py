@@ -26,7 +26,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PROGRAMS = ("buildah", "skopeo", "docker-registry")
 START_SECONDS = 30
 LEFT_OUT = ("test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "site-packages", "__pycache__")
-LIBRARIES = ("libgcc_s.so.1", "libstdc++.so.6", "libz.so.1")
+LIBRARIES = ("libdl.so.2", "libgcc_s.so.1", "libpthread.so.0", "librt.so.1", "libstdc++.so.6", "libz.so.1")
 """What wheels take for granted, besides what the interpreter itself links to."""
 
 

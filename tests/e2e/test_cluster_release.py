@@ -142,7 +142,8 @@ def test_a_promotion_and_its_revert_reach_real_containers_under_load_and_no_requ
         make_small(world)
         namespace = world.namespace("production")
         cluster.kubectl("apply", "-k", world.checkout / "environments" / world.environment("production") / "namespace")
-        cluster.kubectl("create", "secret", "generic", "bakehouse-masking", "-n", namespace, "--from-literal=key=k")
+        key = f"--from-literal=key={'0' * 64}"
+        cluster.kubectl("create", "secret", "generic", "bakehouse-masking", "-n", namespace, key)
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=world.rendered("production"))
 
         put_into_production(world, first, tmp_path)
@@ -190,8 +191,16 @@ def put_into_production(world: ArgoWorld, release: Release, folder: Path) -> str
 
 def settled(world: ArgoWorld, version: int) -> None:
     """Argo CD has synced it, everything is healthy, and the smoke Job of this version has succeeded."""
-    world.settled("orders", "production", version, SECONDS)
-    job = world.cluster.get("job", "orders-smoke", world.namespace("production"))
+    namespace = world.namespace("production")
+    try:
+        world.settled("orders", "production", version, SECONDS)
+    except AssertionError as error:
+        pods = world.cluster.kubectl("describe", "pods", "-n", namespace)
+        logs = world.cluster.attempt(
+            "kubectl", "logs", "-n", namespace, "--prefix", "-l", "bakehouse/environment"
+        ).stdout
+        raise AssertionError(f"{error}\n{pods}\n{logs}") from None
+    job = world.cluster.get("job", "orders-smoke", namespace)
     assert job is not None
     assert job["metadata"]["annotations"]["bakehouse/model-version"] == str(version)
     assert job["status"]["succeeded"] == 1
