@@ -24,6 +24,7 @@ from tests.cluster_equipment import CHECKOUT, DEADLINE_SECONDS, Cluster, eventua
 from tests.gitops_world import NO_CONDITIONS
 
 ORIGINALS = ("staging", "production")
+REFRESH = "argocd.argoproj.io/refresh"
 
 
 @dataclass
@@ -84,12 +85,14 @@ class ArgoWorld:
 
     def release(self, document: Release, original: str = "staging") -> str:
         """Commit a release as the pipeline does, and tell Argo CD. The commit."""
+        self.wait_for_refreshes()
         commit = commit_release(self.repository, self.environment(original), document)
         self.notify()
         return commit
 
     def revert(self, commit: str) -> None:
         """`git revert` by a person, and tell Argo CD."""
+        self.wait_for_refreshes()
         self.push_revert(commit)
         self.notify()
 
@@ -126,6 +129,15 @@ class ArgoWorld:
             with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS) as answer:
                 assert answer.status == 200
 
+    def wait_for_refreshes(self) -> None:
+        """Until Argo CD acted on every webhook before. Of two that come at once it forgets the second, and polls."""
+
+        def pending() -> list[str]:
+            listed = self.cluster.list("application", "argocd", "app.kubernetes.io/part-of=bakehouse")
+            return [it["metadata"]["name"] for it in listed if REFRESH in it["metadata"].get("annotations", {})]
+
+        eventually("Argo CD has looked at the commit before", lambda: not pending())
+
     def state(self, model: str, original: str) -> dict[str, Any] | None:
         """The application as Argo CD has it."""
         return self.cluster.get("application", self.application(model, original), "argocd")
@@ -139,7 +151,8 @@ class ArgoWorld:
                 return None
             status = state.get("status", {})
             whole = (status.get("sync", {}).get("status"), status.get("health", {}).get("status"))
-            return state if whole == ("Synced", "Healthy") else None
+            pending = REFRESH in state["metadata"]["annotations"]
+            return state if whole == ("Synced", "Healthy") and not pending else None
 
         what = f"{model} {version} synced and healthy in {original}"
         try:

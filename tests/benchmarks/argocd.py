@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ PROMISED_SECONDS = {"release": 2.0, "rollback": 2.0, "revert": 20.0, "applicatio
 SIZES = {10: (10, 1), 50: (10, 5), 200: (20, 10)}
 """Applications: models × environments."""
 DEADLINE_SECONDS = 180.0
+POLLING = {"ARGOCD_RECONCILIATION_TIMEOUT": "30s", "ARGOCD_RECONCILIATION_JITTER": "10s"}
+"""As gitops/argocd/installation/settings.yaml sets."""
 MODEL = "orders"
 PATCH = "patches: [{{target: {{kind: {}}}, patch: '[{{op: replace, path: {}, value: {}}}]'}}]\n"
 IMAGE = "/spec/template/spec/containers/0/image"
@@ -45,7 +47,7 @@ def run(quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bakehouse-bench-") as folder:
         os.environ["BAKEHOUSE_STATE"] = f"{folder}/state"
         try:
-            with running_cluster(Path(folder) / "cluster") as cluster:
+            with running_cluster(Path(folder) / "cluster", **POLLING) as cluster:
                 _add_nodes(cluster, 15)
                 one = _one_application(cluster, Path(folder), repetitions)
                 many = {
@@ -61,18 +63,17 @@ def _one_application(cluster: Cluster, folder: Path, repetitions: int) -> dict[s
     """One model in one environment, and its ways in and out."""
     with argo_world(cluster, "one", folder / "one") as world, watching(cluster) as seen:
         versions = iter(range(1, 1_000))
-        standing = _release(world, seen, next(versions), None)[0]
+        standing = next(versions)
+        _release(world, seen, standing, None)
         releases, rollbacks = [], []
         for _ in range(repetitions):
-            version = next(versions)
-            _, seconds = _release(world, seen, version, standing)
-            releases.append(seconds)
+            releases.append(_release(world, seen, next(versions), standing))
+            world.wait_for_refreshes()
             place = world.place(MODEL, "staging")
             done = roll_back(world.repository, place)
-            rollbacks.append(_until_synced(world, seen, done.commit))
-            holds.lift(world.repository, place)
+            rollbacks.append(_until_synced(world, seen, done.commit, [world.application(MODEL, "staging")]))
             standing = done.release.model_version
-            world.notify()
+            holds.lift(world.repository, place)
         reverts = {
             f"revert of a release {what}": _summary(
                 [_revert(world, seen, next(versions), standing, patch, begun) for _ in range(max(3, repetitions // 3))]
@@ -157,11 +158,12 @@ def watching(cluster: Cluster) -> Iterator[Watch]:
             thread.join()
 
 
-def _release(world: ArgoWorld, seen: Watch, version: int, champion: int | None) -> tuple[int, float]:
-    """Release a model version as the pipeline does; the version, and the seconds until it is synced."""
+def _release(world: ArgoWorld, seen: Watch, version: int, champion: int | None) -> float:
+    """Release a model version; the seconds from the push until it is synced."""
+    world.wait_for_refreshes()
     files = _files(world, release(version, model=MODEL, champion=champion))
     commit = commit_files(world.repository, files, f"Release {MODEL} {version}")
-    return version, _until_synced(world, seen, commit.sha)
+    return _until_synced(world, seen, commit.sha, [world.application(MODEL, "staging")])
 
 
 def _revert(
@@ -172,19 +174,19 @@ def _revert(
     document = release(version, model=MODEL, champion=champion)
     commit = commit_files(world.repository, _files(world, document, patch), f"Release {MODEL} {version}")
     world.notify()
-    seen.until(lambda all_of: all_of[name].revision == commit.sha and begun(all_of[name]))
+    seen.until(lambda now: now[name].revision == commit.sha and begun(now[name]))
+    world.wait_for_refreshes()
     reverted = world.push_revert(commit.sha)
     pushed = time.perf_counter()
     world.notify()
-    return seen.until(lambda all_of: _settled(all_of[name], reverted) and all_of[name].health == "Healthy") - pushed
+    return seen.until(lambda now: _settled(now[name], reverted) and now[name].health == "Healthy") - pushed
 
 
-def _until_synced(world: ArgoWorld, seen: Watch, commit: str) -> float:
-    """Seconds from now, when the commit has been pushed, until Argo CD has synced it."""
+def _until_synced(world: ArgoWorld, seen: Watch, commit: str, names: Sequence[str]) -> float:
+    """Seconds from now, when the commit has been pushed, until these applications are synced to it."""
     pushed = time.perf_counter()
     world.notify()
-    name = world.application(MODEL, "staging")
-    return seen.until(lambda all_of: name in all_of and _settled(all_of[name], commit)) - pushed
+    return seen.until(lambda now: all(name in now and _settled(now[name], commit) for name in names)) - pushed
 
 
 def _settled(application: Seen, commit: str) -> bool:
@@ -215,27 +217,23 @@ def _many_applications(cluster: Cluster, folder: Path, size: int, repetitions: i
                 document = release(version, model=model, champion=version - 1 or None)
                 for copy in copies:
                     files |= _files(world, document, environment=world.environment(copy))
-            commit = commit_files(world.repository, files, f"Release {size} times").sha
-            pushed = time.perf_counter()
-            world.notify()
-            return (
-                seen.until(lambda all_of: all(name in all_of and _settled(all_of[name], commit) for name in mine))
-                - pushed
-            )
+            world.wait_for_refreshes()
+            commit = commit_files(world.repository, files, f"Release {size} times")
+            return _until_synced(world, seen, commit.sha, mine)
 
-        first, second = everywhere(1), everywhere(2)
-        alone = []
-        for version in range(3, 3 + repetitions):
+        def alone(version: int) -> float:
             document = release(version, model=names[0], champion=version - 1)
             files = _files(world, document, environment=world.environment(copies[0]))
-            commit = commit_files(world.repository, files, "Release one").sha
-            pushed = time.perf_counter()
-            world.notify()
-            alone.append(seen.until(lambda all_of, sha=commit: _settled(all_of[mine[0]], sha)) - pushed)
+            world.wait_for_refreshes()
+            commit = commit_files(world.repository, files, "Release one")
+            return _until_synced(world, seen, commit.sha, mine[:1])
+
+        first, second = everywhere(1), everywhere(2)
+        each = [alone(version) for version in range(3, 3 + repetitions)]
         return {
             "all of them for the first time": round(first, 2),
             "all of them changed by one push": round(second, 2),
-            "one among them": _summary(alone),
+            "one among them": _summary(each),
             "load_of_the_machine": round(os.getloadavg()[0], 1),
         }
 

@@ -30,6 +30,13 @@ patches:
       - {op: replace, path: /spec/template/spec/containers/0/image, value: registry.invalid/broken}
 """
 
+REFUSED = """\
+patches:
+  - target: {kind: Service}
+    patch: |-
+      - {op: replace, path: /spec/ports/0/port, value: 70000}
+"""
+
 
 @pytest.fixture(scope="module")
 def argo(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgoWorld]:
@@ -51,10 +58,10 @@ def unpullable(document: Release) -> Release:
     return document.model_copy(update={"image": image})
 
 
-def release_with_a_smoke_job_that_never_ends(argo: ArgoWorld, document: Release) -> Commit:
-    """A release whose service comes up well, and whose smoke Job never gets its image."""
+def patched(argo: ArgoWorld, document: Release, patch: str) -> Commit:
+    """A release by hand, with more in its pin than the pipeline writes."""
     folder = argo.place(document.model, "staging").release
-    files = document.files() | {PIN_FILE: document.pin() + BROKEN_SMOKE}
+    files = document.files() | {PIN_FILE: document.pin() + patch}
     commit = commit_files(argo.repository, {f"{folder}/{name}": text for name, text in files.items()})
     argo.notify()
     return commit
@@ -123,10 +130,25 @@ def test_a_release_whose_image_cannot_be_pulled_is_undone_by_a_revert(argo: Argo
     argo.settled("stocks", "staging", 1, PROMISED_SECONDS)
 
 
+def test_a_release_that_the_cluster_refuses_is_undone_by_a_revert(argo: ArgoWorld) -> None:
+    """A sync that fails is tried again, of what git says by then."""
+    argo.release(release(1, model="refused"))
+    argo.settled("refused", "staging", 1)
+    commit = patched(argo, release(2, model="refused", champion=1), REFUSED)
+
+    def message() -> str:
+        state = argo.state("refused", "staging")
+        return str(state["status"]["operationState"].get("message", "")) if state else ""
+
+    eventually("the sync is tried again", lambda: "Retrying attempt" in message())
+    argo.revert(commit.sha)
+    argo.settled("refused", "staging", 1, PROMISED_SECONDS)
+
+
 def test_a_release_whose_smoke_job_never_ends_is_undone_by_a_revert(argo: ArgoWorld) -> None:
     argo.release(release(1, model="slow"))
     argo.settled("slow", "staging", 1)
-    commit = release_with_a_smoke_job_that_never_ends(argo, release(2, model="slow", champion=1))
+    commit = patched(argo, release(2, model="slow", champion=1), BROKEN_SMOKE)
     job = eventually("the smoke Job waits", lambda: smoke_job(argo, "slow", 2))
     assert 0 < job["spec"]["activeDeadlineSeconds"] <= 180
     assert job["spec"]["backoffLimit"] == 0
@@ -139,7 +161,7 @@ def test_a_release_whose_smoke_job_never_ends_is_undone_by_a_revert(argo: ArgoWo
 def test_a_release_whose_smoke_job_fails_is_degraded_and_undone_by_a_revert(argo: ArgoWorld) -> None:
     argo.release(release(1, model="sentiment"))
     argo.settled("sentiment", "staging", 1)
-    commit = release_with_a_smoke_job_that_never_ends(argo, release(2, model="sentiment", champion=1))
+    commit = patched(argo, release(2, model="sentiment", champion=1), BROKEN_SMOKE)
     eventually("the smoke Job waits", lambda: smoke_job(argo, "sentiment", 2))
     chosen = "app.kubernetes.io/name=sentiment,app.kubernetes.io/component=smoke"
 
