@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bakehouse.gates import at_least
 from gitops.commits import Blob, Change, Commit
 from gitops.observations import Observation, Observations, Pinned
 from gitops.release import Code, Data, DataFile, Evidence, Image, Metric, Release, Run, sha256
 from gitops.repository import GitopsRepository
+from gitops.signing import sign
 
 NO_CONDITIONS = "from: staging\nrequire_healthy: false\nsoak_seconds: 0\ncompared_with_champion: false\n"
 
@@ -64,6 +65,21 @@ def release(
         created_at=(made or datetime.now(UTC)).replace(microsecond=0),
         created_by="Ada Lovelace <ada@example.org>",
     )
+
+
+def signed_release(folder: Path, version: int = 1, **given: Any) -> tuple[Release, bytes]:
+    """A release document and the signature that its evidence names, over a graph and a bill of materials of its own,
+    which are written to `folder`."""
+    plain = release(version, **given)
+    contents = {"model.onnx": f"graph {version}", "sbom.cdx.json": f"bill {version}"}
+    place = folder / f"{plain.model}-{version}"
+    place.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        (place / name).write_text(text)
+    bundle = sign(place).read_bytes()
+    graph, bill = (sha256(text.encode()) for text in contents.values())
+    evidence = plain.evidence.model_copy(update={"sbom": bill, "signature": sha256(bundle)})
+    return plain.model_copy(update={"model_digest": graph, "evidence": evidence}), bundle
 
 
 def commit_files(repository: GitopsRepository, files: Mapping[str, str | None], subject: str = "By hand") -> Commit:

@@ -11,16 +11,22 @@ import pytest
 
 from bakehouse.errors import BakehouseError
 from gitops import holds
-from gitops.environment import Place, release_folder
+from gitops.commits import Blob
+from gitops.environment import Place, release_folder, release_texts
 from gitops.history import released, timeline
+from gitops.integrity import faults
 from gitops.promotion import commit_release, promote
 from gitops.repository import GitopsRepository
 from gitops.rollback import roll_back
-from tests.gitops_world import World, commit_files, release
+from gitops.verification import verify
+from tests.gitops_world import World, commit_files, signed_release
 
 STAGING, PRODUCTION = Place("staging", "orders"), Place("production", "orders")
 SETTING = "environments/production/settings/note.txt"
-ACTIONS = "train train promote promote promote rollback rollback_to hold lift lift revert revert setting remove".split()
+ACTIONS = (
+    "train train promote promote promote rollback rollback_to hold lift lift revert revert_promotion revert_promotion"
+    " setting remove"
+).split()
 STEPS = int(os.environ.get("BAKEHOUSE_STEPS", "40"))
 SEEDS = [int(seed) for seed in os.environ.get("BAKEHOUSE_SEEDS", "1,2,3").split(",")]
 
@@ -93,20 +99,19 @@ class History:
             assert (document.model_version if document is not None else None) == expected.now
             assert (holds.held(snapshot, place) is not None) == expected.held
             if document is not None:
-                texts = {name: snapshot.text(f"{place.release}/{name}") for name in release_folder(snapshot, place)}
-                assert texts == document.files()
+                assert list(faults(document, release_texts(snapshot, place))) == []
             barred = timeline(self.repository, place).barred
             assert (barred.model_version if barred is not None else 0) == expected.barred()
 
     def train(self) -> None:
         """A training run releases into staging, or is refused by a hold."""
         self.newest += 1
-        document = release(self.newest, champion=self.staging.now)
+        document, signature = signed_release(self.world.folder / "signed", self.newest, champion=self.staging.now)
         if self.staging.held:
             with pytest.raises(BakehouseError, match="held"):
-                commit_release(self.repository, "staging", document)
+                commit_release(self.repository, "staging", document, signature)
             return
-        commit_release(self.repository, "staging", document)
+        commit_release(self.repository, "staging", document, signature)
         self.staging.versions.append(self.newest)
 
     def promote(self) -> None:
@@ -180,6 +185,29 @@ class History:
                 expected.versions.append(version)
             expected.held = place.hold in before.files
 
+    def revert_promotion(self) -> None:
+        """Somebody reverts the promotion that production stands on, whatever was committed since; a rollback at that
+        moment, in another copy of the repository, deploys the same."""
+        newest = next(self.repository.log(f"{PRODUCTION.release}/**"), None)
+        if newest is None or not newest.commit.subject.startswith("Promote"):
+            return
+        git, promotion = self.world.git, newest.commit.sha
+        before = released(self.repository.at(f"{promotion}^"), PRODUCTION)
+        restored = self._rolled_back_elsewhere(promotion) if before is not None else {}
+        git("pull", "--quiet", "--ff-only", at=self.clone)
+        git("revert", "--no-edit", promotion, at=self.clone)
+        git("push", "--quiet", at=self.clone)
+        self.repository.fetch()
+        assert release_folder(self.repository.at(), PRODUCTION) == restored
+        self.production.versions.append(before.model_version if before is not None else None)
+
+    def _rolled_back_elsewhere(self, promotion: str) -> dict[str, Blob]:
+        copy = self.world.folder / f"copy-{len(self.log)}.git"
+        self.world.git("clone", "--quiet", "--bare", str(self.world.bare), str(copy), at=self.world.folder)
+        other = GitopsRepository.open(str(copy))
+        roll_back(other, PRODUCTION, f"{promotion}^")
+        return release_folder(other.at(), PRODUCTION)
+
     def setting(self) -> None:
         commit_files(self.repository, {SETTING: f"{len(self.log)}"}, "Change a setting")
 
@@ -187,7 +215,7 @@ class History:
         """Somebody takes the model out of production by hand; rarely."""
         if self.production.now is None or self.chance.random() < 0.7:
             return
-        commit_files(self.repository, {PRODUCTION.document: None, PRODUCTION.pin: None}, "Take it out")
+        commit_files(self.repository, dict.fromkeys(self.repository.at().under(PRODUCTION.release)), "Take it out")
         self.production.versions.append(None)
 
 
@@ -202,3 +230,4 @@ def test_what_is_deployed_is_what_a_small_model_expects(world: World, seed: int)
             raise
     assert world.git("for-each-ref", "--format=%(refname)") == "refs/heads/main"
     world.git("fsck", "--strict")
+    assert not [check for check in verify(history.repository) if check.verdict == "broken"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from gitops.release import Release, sha256
 from gitops.repository import GitopsRepository
 from gitops.rollback import roll_back
 from gitops.verification import Check, verify
-from tests.gitops_world import World, commit_files, release
+from tests.gitops_world import World, commit_files, release, signed_release
 
 STAGING, PRODUCTION = Place("staging", "orders"), Place("production", "orders")
 SETTING = "environments/production/settings/kustomization.yaml"
@@ -32,20 +33,7 @@ def repository(world: World) -> GitopsRepository:
 def signed(tmp_path: Path) -> Callable[..., tuple[Release, bytes]]:
     """A release document and the signature that its evidence names, over a graph and a bill of its own."""
 
-    def sign(version: int = 1, **given: object) -> tuple[Release, bytes]:
-        folder = tmp_path / "signed" / f"orders-{version}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.onnx").write_text(f"graph {version}")
-        (folder / "sbom.cdx.json").write_text(f"bill {version}")
-        bundle = signing.sign(folder).read_bytes()
-        plain = release(version, **given)  # type: ignore[arg-type]
-        evidence = plain.evidence.model_copy(
-            update={"sbom": sha256(f"bill {version}".encode()), "signature": sha256(bundle)}
-        )
-        graph = sha256(f"graph {version}".encode())
-        return plain.model_copy(update={"model_digest": graph, "evidence": evidence}), bundle
-
-    return sign
+    return partial(signed_release, tmp_path / "signed")
 
 
 def broken(checks: list[Check]) -> list[tuple[str, str]]:
