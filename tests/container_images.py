@@ -101,8 +101,8 @@ def base_image(folder: Path, to: Registry, settings: Mapping[str, str]) -> str:
     name = f"{to.host}/python:{sys.version_info.major}.{sys.version_info.minor}"
     digest = folder / "digest"
     for command in (
-        ["build", "--quiet", "--timestamp=0", "--file", folder / "Dockerfile", "--tag", name, folder],
-        ["push", "--quiet", "--digestfile", digest, name],
+        ["build", "--quiet", "--timestamp=0", f"--file={folder / 'Dockerfile'}", "--tag", name, str(folder)],
+        ["push", "--quiet", f"--digestfile={digest}", name],
     ):
         subprocess.run(["buildah", *command], env={**os.environ, **settings}, check=True, capture_output=True)
     return f"{name}@{digest.read_text().strip()}"

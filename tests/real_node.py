@@ -37,7 +37,7 @@ def running_node(folder: Path) -> Iterator[Cluster]:
     programs = equipment()
     log = folder.with_suffix(".log")
     path = os.pathsep.join((str(programs), os.environ["PATH"], "/usr/sbin", "/sbin"))
-    isolated = [programs / "isolate", "env", f"PATH={path}", programs / "up", folder]
+    isolated = [str(programs / "isolate"), "env", f"PATH={path}", str(programs / "up"), str(folder)]
     with (
         log.open("w") as errors,
         subprocess.Popen(

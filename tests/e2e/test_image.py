@@ -195,10 +195,9 @@ def test_the_next_version_adds_less_than_a_megabyte_to_the_registry(
             {},
             "There is no engine kaniko",
         ),
-        ([f"orders@{VERSION}", "--push", "127.0.0.1:1"], {}, "`buildah push` failed"),
     ],
 )
-def test_what_can_not_be_built_or_pushed_is_said_in_one_line(
+def test_what_can_not_be_built_is_said_in_one_line(
     workshop: Workshop, arguments: list[str], changed: dict[str, str], said: str
 ) -> None:
     refused = workshop.run(*arguments, **changed)

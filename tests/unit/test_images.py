@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
-from bakehouse.errors import ConfigurationError
-from bentos.common.engines import engine
-from bentos.common.images import image_name
+from bakehouse import archives, workspace
+from bakehouse.errors import ConfigurationError, DataError, DeliveryError
+from bentos.common.engines import ENGINES, engine
+from bentos.common.images import build_image, find_bento, image_name
 from bentos.common.locked import locked
+from tests.served import LINEAGE
 
 LOCK = """\
 numpy=={numpy} ; python_full_version < '3.14' \\
@@ -41,8 +44,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def program(folder: Path, name: str, code: int) -> None:
-    (folder / name).write_text(f"#!/bin/sh\nexit {code}\n")
+def program(folder: Path, name: str, code: int, said: str = "") -> None:
+    (folder / name).write_text(f"#!/bin/sh\necho '{said}' >&2\nexit {code}\n")
     (folder / name).chmod(0o755)
 
 
@@ -74,6 +77,44 @@ def test_the_engine_that_was_asked_for_is_not_replaced_by_another(programs: Path
     program(programs, "docker", 0)
     with pytest.raises(ConfigurationError, match="buildah can't be run"):
         engine("buildah")
+
+
+def test_a_refused_push_says_what_the_engine_said_last(programs: Path) -> None:
+    program(programs, "buildah", 125, "trying again\nunauthorized: who are you?")
+    with pytest.raises(DeliveryError, match=r"`buildah push` failed: unauthorized: who are you\?"):
+        ENGINES[0].push("registry.example.org/bakehouse/orders:7")
+
+
+def test_a_bento_without_a_lock_of_its_own_makes_no_image(programs: Path, state: Path, tmp_path: Path) -> None:
+    program(programs, "podman", 0)
+    archive = tmp_path / "old.bento"
+    digest = archives.pack(bento(tmp_path / "bento"), archive)
+    with pytest.raises(DataError, match=r"This bento has no requirements.lock.*Train again"):
+        build_image(archive, digest, "bakehouse/orders")
+    assert list(state.glob("image-*")) == []
+
+
+def test_the_bento_of_a_version_is_found_by_what_it_says_of_itself(state: Path, tmp_path: Path) -> None:
+    for version in (6, 7):
+        archives.pack(bento(tmp_path / str(version), version), workspace.images() / f"{version}{'0' * 63}.bento")
+    archive, identity = find_bento("orders", 6)
+    assert (archive.name[0], identity.model_version) == ("6", 6)
+    with pytest.raises(DataError, match="There is no bento of orders 8"):
+        find_bento("orders", 8)
+
+
+def test_an_archive_that_is_no_bento_is_named_rather_than_passed_over(state: Path) -> None:
+    (workspace.images() / f"{'a' * 64}.bento").write_text("half")
+    with pytest.raises(DataError, match=f"{'a' * 64}.bento can't be read as a bento"):
+        find_bento("orders", 1)
+
+
+def bento(folder: Path, version: int = 1) -> Path:
+    """As much of an unpacked bento as says which model version it is."""
+    (folder / "src").mkdir(parents=True)
+    told = {"model": "orders", "model_version": version, "model_digest": f"sha256:{'0' * 64}"} | dict(LINEAGE)
+    (folder / "src" / "model.json").write_text(json.dumps(told))
+    return folder
 
 
 def test_an_image_is_named_alike_in_every_registry() -> None:
