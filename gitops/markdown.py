@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-_PLAIN = re.compile(r"[A-Za-z0-9 .,:;/@+=()%^'\"?!<>#&*_\[\]{}$~-]+")
+_PLAIN = re.compile(r"[\w .,:;/@+=()%^'\"?!<>#&*\[\]{}$~…-]+")
 _ENTITIES = re.compile(r"[&<>\\`*\[\]|~#!$\"']|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
