@@ -124,7 +124,7 @@ def convert(fitted: Fitted) -> bytes:
     """Standard ONNX, in float64: input `text`, outputs `label` and `score`.
 
     scikit-learn's converter makes a dense row of the whole vocabulary for each text. Here each term of a text is looked
-    up and only its own numbers are added: time goes by the length of the text, not by the size of the vocabulary.
+    up and only its own numbers are added: time goes by the length of the texts, not by the size of the vocabulary.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -136,73 +136,31 @@ def convert(fitted: Fitted) -> bytes:
     table[1:, 0], table[1:, 1] = idf * weights, idf**2
     constants = {
         "table": table,
-        "one": np.array([1]),
-        "zero": np.array([0]),
+        "zero": np.array(0),
+        "one": np.array(1),
+        "begin": np.array([0]),
+        "second": np.array([1]),
         "last": np.array([-1]),
         "end": np.array([np.iinfo(np.int64).max]),
+        "two": np.array([2]),
         "space": np.array([" "], dtype=object),
-        "first": np.array(0),
-        "second": np.array(1),
-        "least": np.array(0.0),
+        "nothing": np.array(0.0),
         "unscaled": np.array(1.0),
+        "intercept": np.array(intercept),
         "slope": np.array(fitted.slope),
         "offset": np.array(fitted.offset),
-        "intercept": np.array(intercept),
         "half": np.array(0.5),
         "unknown": np.array(UNKNOWN),
     }
-    nodes = [helper.make_node("StringSplit", ["text"], ["words", "counts"], delimiter=" ")]
-    found = "words"
-    if fitted.vectorizer.ngram_range[1] == 2:
-        nodes += [
-            helper.make_node("Slice", ["words", "zero", "last", "one"], ["former"]),
-            helper.make_node("Slice", ["words", "one", "end", "one"], ["latter"]),
-            helper.make_node("StringConcat", ["former", "space"], ["spaced"]),
-            helper.make_node("StringConcat", ["spaced", "latter"], ["pairs"]),
-            helper.make_node("Concat", ["words", "pairs"], ["terms"], axis=1),
-        ]
-        found = "terms"
-    nodes += [
-        helper.make_node(
-            "LabelEncoder",
-            [found],
-            ["places"],
-            domain="ai.onnx.ml",
-            keys_strings=terms,
-            values_int64s=range(1, len(terms) + 1),
-            default_int64=0,
-        ),
-        helper.make_node("Gather", ["table", "places"], ["numbers"], axis=0),
-        helper.make_node("ReduceSum", ["numbers", "one"], ["sums"], keepdims=0),
-        helper.make_node("Gather", ["sums", "first"], ["sum"], axis=1),
-        helper.make_node("Gather", ["sums", "second"], ["squared"], axis=1),
-        helper.make_node("Greater", ["squared", "least"], ["known"]),
-    ]
-    summed = "sum"
-    if fitted.unit_length:
-        nodes += [
-            helper.make_node("Where", ["known", "squared", "unscaled"], ["divisible"]),
-            helper.make_node("Sqrt", ["divisible"], ["length"]),
-            helper.make_node("Div", ["sum", "length"], ["scaled"]),
-        ]
-        summed = "scaled"
-    nodes += [
-        helper.make_node("Add", [summed, "intercept"], ["decision"]),
-        helper.make_node("Mul", ["decision", "slope"], ["sloped"]),
-        helper.make_node("Add", ["sloped", "offset"], ["logit"]),
-        helper.make_node("Sigmoid", ["logit"], ["probability"]),
-        helper.make_node("Cast", ["probability"], ["score"], to=TensorProto.FLOAT),
-        helper.make_node("GreaterOrEqual", ["probability", "half"], ["is_positive"]),
-        helper.make_node("Cast", ["is_positive"], ["called"], to=TensorProto.INT64),
-        helper.make_node("Where", ["known", "called", "unknown"], ["label"]),
-    ]
+
+    nodes = [*_words(), *_terms(terms, fitted.vectorizer.ngram_range[1]), *_sums(), *_answers(fitted.unit_length)]
     graph = helper.make_graph(
         nodes,
         "sentiment",
-        [helper.make_tensor_value_info("text", TensorProto.STRING, ["rows"])],
+        [helper.make_tensor_value_info("text", TensorProto.STRING, ["rows_asked"])],
         [
-            helper.make_tensor_value_info("label", TensorProto.INT64, ["rows"]),
-            helper.make_tensor_value_info("score", TensorProto.FLOAT, ["rows"]),
+            helper.make_tensor_value_info("label", TensorProto.INT64, ["rows_asked"]),
+            helper.make_tensor_value_info("score", TensorProto.FLOAT, ["rows_asked"]),
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -262,6 +220,98 @@ def pictures(predict: Predict, test: Sequence[Masked], seed: int) -> Sequence[Pi
     }
     histogram = Picture("Scores of held-out sentences", "histogram", "probability of positive", "sentences", scores)
     return (*common_pictures.of_classes(judged), histogram)
+
+
+def _node(operator: str, inputs: str, outputs: str, **attributes: Any) -> Any:
+    from onnx import helper
+
+    return helper.make_node(operator, inputs.split(), outputs.split(), **attributes)
+
+
+def _words() -> list[Any]:
+    """Every `word` there is, and `text_of`, the place of the text that it stands in.
+
+    The split pads each text with empty words to the longest one's length; these are left out at once, or one long text
+    would make every other one as long.
+    """
+    return [
+        _node("StringSplit", "text", "padded counts", delimiter=" "),
+        _node("Shape", "padded", "widths", start=1, end=2),
+        _node("Squeeze", "widths", "width"),
+        _node("Range", "zero width one", "columns"),
+        _node("Unsqueeze", "counts second", "limits"),
+        _node("Less", "columns limits", "held"),
+        _node("NonZero", "held", "places"),
+        _node("Gather", "places zero", "text_of", axis=0),
+        _node("Reshape", "held last", "held_flat"),
+        _node("Compress", "padded held_flat", "word"),
+    ]
+
+
+def _terms(known: Sequence[str], longest: int) -> list[Any]:
+    """The row of the table of each term, `row_of_term`, and the place of its text, `text_of_term`. Two words that
+    follow one another are a term too where terms have two words and both stand in the same text."""
+    lookup = {"keys_strings": known, "values_int64s": range(1, len(known) + 1), "default_int64": 0}
+    lookup |= {"domain": "ai.onnx.ml"}
+    if longest == 1:
+        return [
+            _node("LabelEncoder", "word", "row_of_term", **lookup),
+            _node("Identity", "text_of", "text_of_term"),
+        ]
+    return [
+        _node("Slice", "word begin last", "former"),
+        _node("Slice", "word second end", "latter"),
+        _node("StringConcat", "former space", "spaced"),
+        _node("StringConcat", "spaced latter", "pair"),
+        _node("Slice", "text_of begin last", "text_of_former"),
+        _node("Slice", "text_of second end", "text_of_latter"),
+        _node("Equal", "text_of_former text_of_latter", "together"),
+        _node("Compress", "pair together", "pair_in_text", axis=0),
+        _node("Compress", "text_of_former together", "text_of_pair", axis=0),
+        _node("Concat", "word pair_in_text", "term", axis=0),
+        _node("Concat", "text_of text_of_pair", "text_of_term", axis=0),
+        _node("LabelEncoder", "term", "row_of_term", **lookup),
+    ]
+
+
+def _sums() -> list[Any]:
+    """The `sum` and the `squared` length of each text, and whether any of its terms is `known`."""
+    from onnx import TensorProto, helper
+
+    nothing = helper.make_tensor("value", TensorProto.DOUBLE, [1], [0.0])
+    return [
+        _node("Gather", "table row_of_term", "numbers", axis=0),
+        _node("Unsqueeze", "text_of_term second", "owners"),
+        _node("Shape", "counts", "rows"),
+        _node("Concat", "rows two", "shape", axis=0),
+        _node("ConstantOfShape", "shape", "empty", value=nothing),
+        _node("ScatterND", "empty owners numbers", "sums", reduction="add"),
+        _node("Gather", "sums zero", "sum", axis=1),
+        _node("Gather", "sums one", "squared", axis=1),
+        _node("Greater", "squared nothing", "known"),
+    ]
+
+
+def _answers(unit_length: bool) -> list[Any]:
+    """`label` and `score`."""
+    from onnx import TensorProto
+
+    scaling = [
+        _node("Where", "known squared unscaled", "divisible"),
+        _node("Sqrt", "divisible", "length"),
+        _node("Div", "sum length", "scaled"),
+    ]
+    return [
+        *(scaling if unit_length else ()),
+        _node("Add", f"{'scaled' if unit_length else 'sum'} intercept", "decision"),
+        _node("Mul", "decision slope", "sloped"),
+        _node("Add", "sloped offset", "logit"),
+        _node("Sigmoid", "logit", "probability"),
+        _node("Cast", "probability", "score", to=TensorProto.FLOAT),
+        _node("GreaterOrEqual", "probability half", "is_positive"),
+        _node("Cast", "is_positive", "called", to=TensorProto.INT64),
+        _node("Where", "known called unknown", "label"),
+    ]
 
 
 def _judged(predict: Predict, test: Sequence[Masked]) -> tuple[Judged, NDArray[np.bool_]]:

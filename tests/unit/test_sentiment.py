@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,14 @@ def test_the_table_that_is_checked_has_a_row_for_each_sentence(tmp_path: Path) -
     assert len(table) == 899
     assert table["is_positive"].mean() == pytest.approx(0.5, abs=0.05)
     assert (table["length"] >= 1).mean() > 0.99
+
+
+def test_one_long_text_does_not_make_the_others_long(model: estimator.Fitted, tmp_path: Path) -> None:
+    """A thousand texts beside the longest that the contract takes: padded alike they would be 2.5 million words."""
+    onnx = graph(model, tmp_path)
+    texts = arrays([sentence("a " * (MOST_CHARACTERS // 2)), *[sentence("good phone")] * 999])["text"]
+    answered = onnx.run({"text": texts})
+    assert (answered["score"][1:] == onnx.run({"text": texts[1:2]})["score"][0]).all()
+    began = time.perf_counter()
+    onnx.run({"text": texts})
+    assert time.perf_counter() - began < 5
