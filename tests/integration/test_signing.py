@@ -47,7 +47,7 @@ def test_what_is_signed_here_is_good_for_openssf_s_own_verifier(folder: Path, tm
     key.write_text(signing.public_key() or "")
 
     def verified() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *"-m model_signing verify key".split(), folder]
+        command = [sys.executable, *"-m model_signing verify key".split(), str(folder)]
         return subprocess.run(
             [*command, "--signature", bundle, "--public_key", key, "--ignore-paths", bundle],
             capture_output=True,
