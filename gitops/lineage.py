@@ -13,7 +13,7 @@ from gitops import git, stores
 from gitops.environment import Place, environments
 from gitops.history import Entry, timeline
 from gitops.proposal import facts
-from gitops.release import Release
+from gitops.release import Choice, Release
 from gitops.repository import GitopsRepository
 
 
@@ -86,6 +86,8 @@ def _evidence(release: Release) -> Iterator[Part]:
     champion = f"model version {evidence.champion}" if evidence.champion else "no champion"
     note = f" ({evidence.champion_note})" if evidence.champion_note else ""
     yield Part("champion", f"{champion}; measured on {evidence.test_rows:,} rows, {evidence.test_digest}{note}")
+    if evidence.choice is not None:
+        yield Part("choice", _choice(evidence.choice))
     for name, metric in evidence.metrics.items():
         beside = "" if metric.champion is None else f", the champion {metric.champion:.6g}"
         yield Part("metric", f"{name} {metric.value:.6g}{beside}")
@@ -95,6 +97,19 @@ def _evidence(release: Release) -> Iterator[Part]:
         yield Part("report", f"{name} {digest}", _kept(digest))
     if evidence.sbom is not None:
         yield Part("SBOM", evidence.sbom, _kept(evidence.sbom))
+
+
+def _choice(choice: Choice) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in choice.params.items())
+    scored = f"{choice.metric} {choice.score:.6g} on dev data"
+    said = f"{choice.candidate} ({settings}), {scored}, best of {choice.trials} trials"
+    other = choice.runner_up
+    if other is None:
+        return said
+    interval = (
+        "" if other.low is None or other.high is None else f" (95 % interval {other.low:.3g} to {other.high:.3g})"
+    )
+    return f"{said}, {other.margin:.3g} ahead of {other.candidate}{interval}"
 
 
 def _kept(digest: str) -> str:

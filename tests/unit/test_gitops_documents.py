@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 
 from bakehouse.errors import ReleaseError
 from commands import main as cli
-from gitops.release import Release, json_schema
+from gitops import lineage
+from gitops.release import Choice, Release, RunnerUp, json_schema
 from tests.gitops_world import release
 
 
@@ -77,3 +78,27 @@ def test_every_command_has_help_and_is_documented_with_its_options(name: str, co
         names = [option for option in parameter.opts if option.startswith("--")]
         documented = text if "--json" in names else section
         assert not names or any(option in documented for option in names), f"{name} {names}"
+
+
+def test_a_document_from_before_there_was_a_choice_keeps_its_digest_and_one_with_a_choice_is_valid() -> None:
+    """What reads an old document and writes it again must not change it: the pin beside it names its digest."""
+    old = release()
+    assert "choice" not in json.loads(old.to_json())["evidence"]
+    assert Release.from_json(old.to_json()).digest == old.digest
+    chosen = Choice(
+        candidate="forest",
+        params={"trees": 100, "rate": 0.5, "deep": True, "kind": "gini"},
+        metric="accuracy",
+        score=0.9,
+        trials=30,
+        given_up=8,
+        runner_up=RunnerUp(candidate="linear", score=0.88, margin=0.02, low=-0.01, high=0.05),
+    )
+    new = old.model_copy(update={"evidence": old.evidence.model_copy(update={"choice": chosen})})
+    assert Release.from_json(new.to_json()).evidence.choice == chosen
+    Draft202012Validator(json_schema()).validate(json.loads(new.to_json()))
+    (said,) = [part.said for part in lineage._evidence(new) if part.name == "choice"]
+    assert said == (
+        "forest (trees 100, rate 0.5, deep True, kind gini), accuracy 0.9 on dev data, best of 30 trials,"
+        " 0.02 ahead of linear (95 % interval -0.01 to 0.05)"
+    )
