@@ -180,8 +180,7 @@ class Deployment:
                 self._stop(candidate, grace_seconds=1)
         self._log(f"{version} answers")
         self._known_good = target
-        if target is self._wanted:
-            self._see("")
+        self._see("" if target is self._wanted else self._message)
 
     def _switch(self, candidate: Backend) -> None:
         old, self._live = self._live, candidate
