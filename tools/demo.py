@@ -32,7 +32,7 @@ from gitops.observations import observations
 from gitops.release import Release
 from gitops.repository import PROPOSALS, GitopsRepository
 from tools.background import Background, stop_on_signals
-from tools.tour import Stop, StoppedError, Tour, errors_and_steps, seen_from_root
+from tools.tour import StoppedError, Tour, errors_and_steps, seen_from_root
 
 STAGING, PRODUCTION = "staging", "production"
 DELIVERY_SECONDS = 90.0
@@ -132,7 +132,8 @@ class Demo:
             command = f"zenml pipeline run pipelines.training.training -c {configuration}"
             said = self.tour.run(command, show=errors_and_steps(), expected=(0, 1))
             if self.tour.code:
-                self.end_where_refused(said, stop)
+                stop.outcome = "refused by its gates; nothing was committed"
+                raise refusal(self.model, said)
             release = self.pinned(STAGING)
             self.show_gates(release)
             self.show_last_commit()
@@ -142,13 +143,6 @@ class Demo:
                 f" committed to {STAGING}"
             )
         return release
-
-    def end_where_refused(self, said: str, stop: Stop) -> None:
-        """A run that ended with missed gates ends the tour; any other that failed is an error."""
-        if f"{self.model} is not " not in said or " missed:" not in said:
-            raise StoppedError("The run failed:\n" + "\n".join(said.splitlines()[-30:]))
-        stop.outcome = "refused by its gates; nothing was committed"
-        raise RefusedReleaseError(f"the gates refused this version of {self.model}, and nothing was released")
 
     def meet(self, environment: str, release: Release) -> None:
         """Ask an environment once it answers with the release."""
@@ -165,27 +159,10 @@ class Demo:
             said = self.tour.run(f"bakehouse promote {self.model} --to {PRODUCTION}")
             reviewed = not self.is_pinned(PRODUCTION, release)
             if reviewed:
-                self.review(said)
+                review(self.tour, self.repository, self.model, said)
             if not self.is_pinned(PRODUCTION, release):
                 raise StoppedError(f"{PRODUCTION} does not pin version {release.model_version}.")
             stop.outcome = f"one commit{', reviewed' * reviewed}; {PRODUCTION} pins what {STAGING} pins"
-
-    def review(self, said: str) -> None:
-        """Look at the proposal and merge it, as whoever CODEOWNERS names would on a forge."""
-        place, main = Path(self.repository.url), self.repository.branch
-        proposed = re.search(rf"{PROPOSALS}\S*[\w-]", said)
-        if proposed is None or not place.is_dir():
-            raise StoppedError(
-                f"{PRODUCTION} was not changed: {self.model} asks for a review of each promotion."
-                " Merge the branch that was pushed, and run the demo again."
-            )
-        git = f"git -C {seen_from_root(place)}"
-        self.tour.say(
-            f"{self.model} asks for a review of each promotion. The tour plays the reviewer: look, and merge."
-        )
-        self.tour.run(f"{git} diff --stat {main}...{proposed[0]}")
-        self.tour.run(f"{git} fetch . {proposed[0]}:{main}")
-        self.tour.run(f"{git} branch -D {proposed[0]}")
 
     def roll_back(self, bad: Release) -> None:
         """Take production back to the version before."""
@@ -300,6 +277,29 @@ class Demo:
         if place.is_dir():
             shown = "--stat --format='%h %s%n%n%(trailers)'"
             self.tour.run(f"git -C {seen_from_root(place)} log -1 {shown} {self.repository.branch}")
+
+
+def review(tour: Tour, repository: GitopsRepository, model: str, said: str) -> None:
+    """Look at the proposal that `bakehouse promote` spoke of and merge it, as the one CODEOWNERS names would."""
+    place, main = Path(repository.url), repository.branch
+    proposed = re.search(rf"{PROPOSALS}\S*[\w-]", said)
+    if proposed is None or not place.is_dir():
+        raise StoppedError(
+            f"Nothing was promoted: {model} asks for a review of each promotion."
+            " Merge the branch that was pushed, and run the demo again."
+        )
+    git = f"git -C {seen_from_root(place)}"
+    tour.say(f"{model} asks for a review of each promotion. The tour plays the reviewer: look, and merge.")
+    tour.run(f"{git} diff --stat {main}...{proposed[0]}")
+    tour.run(f"{git} fetch . {proposed[0]}:{main}")
+    tour.run(f"{git} branch -D {proposed[0]}")
+
+
+def refusal(model: str, said: str) -> Exception:
+    """What a training run that ended with an error means: its gates refused the model, or it broke."""
+    if f"{model} is not " in said and re.search(r"\d+ gates? missed:", said):
+        return RefusedReleaseError(f"the gates refused this version of {model}, and nothing was released")
+    return StoppedError("The run failed:\n" + "\n".join(said.splitlines()[-30:]))
 
 
 def _run_configurations(model: str) -> tuple[str, str]:
