@@ -6,6 +6,8 @@ that a room without a store never waits for it. Reading for one answer is `bento
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from bakehouse.errors import ConfigurationError, DataError
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 TIME = "event_timestamp"
 PLACE = "place"
+REGISTRY = "registry.db"
 Facts = Mapping[str, Any]
 
 
@@ -68,21 +71,26 @@ class Published:
         Raises `ConfigurationError` where the address is none that Feast can write to.
         """
         import yaml
-        from feast import FeatureStore
+        from feast import FeatureStore, RepoConfig
 
+        # It speaks of each look at its registry.
+        logging.getLogger("feast").setLevel(logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
-        _write(definitions, records, folder)
         settings = {
             "project": definitions.PROJECT,
             "provider": "local",
-            "registry": "registry.db",
+            "registry": str(folder.resolve() / REGISTRY),
             "offline_store": {"type": "file"},
             "online_store": _online(online),
             "entity_key_serialization_version": 3,
         }
-        # Feast's own commands work in this folder too: `feast --chdir FOLDER feature-views list`.
-        (folder / "feature_store.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-        store = FeatureStore(repo_path=str(folder))
+        _write(definitions, records, folder)
+        # For Feast's own commands in this folder (`feast --chdir FOLDER feature-views list`). No password is written.
+        written = {**settings, "registry": REGISTRY, "online_store": _online(online, secrets=False)}
+        (folder / "feature_store.yaml").write_text(yaml.safe_dump(written, sort_keys=False))
+        config = RepoConfig(**settings)
+        config.repo_path = folder
+        store = FeatureStore(config=config)
         store.apply(list(definitions.OBJECTS))
         return cls(definitions, store, folder)
 
@@ -120,8 +128,11 @@ class Published:
 
     def keep(self, folder: Path) -> None:
         """Leave the repository at `folder`, in the place of an earlier one, for Feast's own commands."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in self.folder.iterdir():
+            partial = folder / f".{file.name}.{os.getpid()}"
+            shutil.copyfile(file, partial)
+            partial.replace(folder / file.name)
 
     def _by_view(self, row: Mapping[str, Any]) -> Iterator[tuple[str, Facts | None]]:
         for view in _views(self.definitions):
@@ -168,16 +179,16 @@ def _views(definitions: Definitions) -> list[View]:
     return [found for found in definitions.OBJECTS if isinstance(found, FeatureView)]
 
 
-def _online(address: str) -> dict[str, Any]:
-    """The address as Feast's configuration wants it."""
+def _online(address: str, *, secrets: bool = True) -> dict[str, Any]:
+    """The address as Feast's configuration wants it, with or without the user and the password."""
     parts = urlsplit(address)
     if parts.scheme == "sqlite" and parts.path:
         Path(parts.path).parent.mkdir(parents=True, exist_ok=True)
         return {"type": "sqlite", "path": parts.path}
     if parts.scheme in {"redis", "rediss"} and parts.hostname:
         options = [f"{parts.hostname}:{parts.port or 6379}", f"db={parts.path.strip('/') or 0}"]
-        options += [f"password={parts.password}"] if parts.password else []
-        options += [f"username={parts.username}"] if parts.username else []
+        who = {"username": parts.username, "password": parts.password} if secrets else {}
+        options += [f"{name}={unquote(said)}" for name, said in who.items() if said]
         options += ["ssl=true"] if parts.scheme == "rediss" else []
         return {"type": "redis", "connection_string": ",".join(options)}
     raise ConfigurationError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from bakehouse.errors import ConfigurationError, DataError
 from bentos.common.online_store import entity_key, online_address, open_online_store, value
 from bentos.common.redis_client import murmur3
+from bentos.common.runtime import runtime
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 SCALARS = st.one_of(
@@ -99,3 +102,21 @@ def test_a_store_that_was_never_written_is_said_and_is_read_once_it_was(tmp_path
     database.close()
     read = store.read({"taste": ("sweet", "sour")}, [{"cake": "a"}, {"cake": "b"}])
     assert read == [{"taste": {"sweet": True, "sour": None}}, {"taste": None}]
+
+
+def test_no_service_holds_feast_and_the_one_with_a_store_needs_no_library_that_another_does_not(checkout: Path) -> None:
+    """The room with a feature store brings a few modules of ours; the other rooms bring none of them."""
+    needed = {model: runtime(Path("bentos", model, "service.py"), checkout) for model in ("orders", "students")}
+    libraries = {model: {found.name for found in held.distributions} for model, held in needed.items()}
+    assert libraries["students"] == libraries["orders"]
+    assert "feast" not in libraries["students"]
+    modules = {model: {path.stem for path in held.modules} for model, held in needed.items()}
+    store = {"online_store", "online_lookup", "redis_client", "views"}
+    assert store <= modules["students"] and not store & modules["orders"]
+    assert "definitions" not in modules["students"]
+
+
+@pytest.mark.parametrize("module", ["bentos.students.service", "steps.split", "bentos.common.feature_store"])
+def test_feast_is_not_imported_before_a_room_with_a_store_is_trained(module: str, checkout: Path) -> None:
+    code = f"import sys, {module}; sys.exit(bool({{'feast', 'dask', 'redis'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=checkout, check=False).returncode == 0

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bentos.common import ndjson
 from bentos.common.estimator import Trial
+from bentos.common.room import load_room
 from bentos.common.session import OnnxModel
 from bentos.students import estimator
 from bentos.students.contract import Answers, Masked, MaskedReport, Request, split_key
 from bentos.students.features import FEATURES, NUMBERS, arrays
 from steps.export import compare
+from steps.split import split_file
 from tests.masked_students import at_both_moments, read_masked
 
 TREES = {"n_estimators": 30, "learning_rate": 0.1, "max_depth": 3, "min_child_weight": 5.0}
@@ -125,6 +128,14 @@ def test_the_same_pupils_and_seed_give_the_same_graph_to_the_byte(pupils: list[M
     assert len(graphs) == 1
 
 
+def test_no_pupil_is_learned_from_and_tested_on_in_another_course(pupils: list[Masked], tmp_path: Path) -> None:
+    """However the masking key calls them."""
+    room, masked = load_room("students"), tmp_path / "masked.ndjson"
+    masked.write_text("".join(f"{pupil.model_dump_json()}\n" for pupil in pupils))
+    parts = [{one.student_id for one in ndjson.read(part, Masked)} for part in split_file(room, masked, tmp_path)]
+    assert all(parts) and sum(map(len, parts)) == len({pupil.student_id for pupil in pupils})
+
+
 def test_no_fold_learns_from_a_pupil_that_it_is_scored_on(pupils: list[Masked]) -> None:
     known = at_both_moments(pupils)
     folds = estimator.folds(known[:1500], known[1500:], 7)
@@ -172,6 +183,9 @@ def test_a_model_that_expects_two_points_less_of_one_school_has_a_gap_of_two_poi
     assert figures["early_mean_error_school_MS"].value == pytest.approx(-2)
     assert figures["early_mean_error_school_GP"].value == pytest.approx(0)
     assert figures["fairness_early_pass_recall_ratio"].value < 0.8
+    problem = load_room("students").problem
+    for gate in ("fairness_early_mean_error_gap", "fairness_early_pass_recall_ratio"):
+        assert not problem.gate(gate, figures[gate].value).passed
 
 
 def test_figures_hold_each_course_each_variant_each_slice_and_the_gain_over_the_baseline(
