@@ -27,11 +27,11 @@ from tests.argocd_world import ArgoWorld, argo_world
 from tests.cluster_equipment import Cluster, running_cluster
 from tests.gitops_world import commit_files, release
 
-PROMISED_SECONDS = {"release": 2.0, "rollback": 2.0, "revert": 20.0, "all applications": 30.0}
-"""By the first word of a figure, for its median."""
+PROMISED_SECONDS = {"release": 2.0, "rollback": 2.0, "revert": 20.0, "one of": 30.0}
+"""By how a figure's name begins, for its median."""
 SIZES = {10: (10, 1), 50: (10, 5), 200: (20, 10)}
 """Applications: models × environments."""
-DEADLINE_SECONDS = 180.0
+DEADLINE_SECONDS = 900.0
 POLLING = {"ARGOCD_RECONCILIATION_TIMEOUT": "30s", "ARGOCD_RECONCILIATION_JITTER": "10s"}
 """As gitops/argocd/installation/settings.yaml sets."""
 MODEL = "orders"
@@ -58,7 +58,7 @@ def run(quick: bool) -> dict[str, Any]:
         except pytest.skip.Exception as missing:
             return {"skipped": str(missing)}
     medians = {name: figures["median"] for name, figures in one.items()}
-    medians |= {f"all applications: {name}": figures["changed by one push"] for name, figures in many.items()}
+    medians |= {f"one of {name}": figures["one of them alone"]["median"] for name, figures in many.items()}
     slower = [
         name
         for name, median in medians.items()
