@@ -56,7 +56,7 @@ class Registry:
 
 def require(*programs: str) -> None:
     """Skip the test where it isn't root's or one of the programs isn't there."""
-    path = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
+    path = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin", "/usr/lib/cni"))
     missing = [name for name in programs if shutil.which(name, path=path) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(f"needs {' and '.join(missing) or 'root'}")

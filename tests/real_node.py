@@ -21,7 +21,7 @@ import psutil
 from tests.cluster_equipment import DEADLINE_SECONDS, Cluster, equipment, exported
 from tests.container_images import require
 
-PROGRAMS = ("containerd", "runc", "ctr", "catatonit", "iptables", "busybox", "unshare")
+PROGRAMS = ("containerd", "runc", "ctr", "catatonit", "iptables", "busybox", "unshare", "bridge", "host-local")
 NODE_ADDRESS = "10.244.0.1"
 DNS_ADDRESS = "10.0.0.10"
 NETWORK_NAMESPACE = 0x40000000
