@@ -8,15 +8,25 @@ from functools import partial
 import pytest
 
 from gitops.commits import Change
+from gitops.environment import kustomization
 from gitops.release import Release
 from tests.argocd_world import ArgoWorld, argo_world
 from tests.cluster_equipment import Cluster, eventually
-from tests.gitops_world import release
+from tests.gitops_world import commit_files, release
 from tests.manifests import CANARY, Object
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
 MODEL = "orders"
+# A sync of two waves waits for its health, which it has none of where no metrics server is.
+NO_AUTOSCALER = """\
+  - target: {kind: HorizontalPodAutoscaler, name: bento}
+    patch: |-
+      $patch: delete
+      apiVersion: autoscaling/v2
+      kind: HorizontalPodAutoscaler
+      metadata: {name: bento}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +111,43 @@ def test_a_model_that_leaves_takes_all_its_documents_along(argo: ArgoWorld) -> N
     argo.repository.commit(lambda head: Change("Remove it", dict.fromkeys(head.under(place.folder))))
     argo.notify()
     eventually("all of them are gone", lambda: not argo.cluster.list("configmaps", namespace, chosen))
+
+
+def turn_to_canaries(world: ArgoWorld, document: Release) -> None:
+    """One commit by which one model in staging is delivered by canaries, and has this release."""
+    place = world.place(document.model, "staging")
+    files = {f"{place.release}/{name}": text for name, text in document.files().items()}
+    chosen = kustomization(document.model).replace(
+        "  - ../settings\n", "  - ../../components/canary\n  - ../settings\n"
+    )
+    commit_files(world.repository, files | {place.kustomization: chosen + NO_AUTOSCALER})
+    world.notify()
+
+
+def test_a_model_that_turns_to_canaries_gives_its_deployment_up(argo: ArgoWorld) -> None:
+    argo.release(release(1, model="turned"))
+    argo.settled("turned", "staging", 1)
+    turn_to_canaries(argo, release(1, model="turned"))
+    namespace = argo.namespace("staging")
+    eventually("the deployment is gone", lambda: argo.cluster.get("deployment", "turned-bento", namespace) is None)
+    rollout = argo.cluster.get("rollout", "turned-bento", namespace)
+    assert rollout is not None
+    assert rollout["status"]["phase"] == "Healthy"
+
+
+def test_a_deployment_answers_until_the_rollout_in_its_place_does(argo: ArgoWorld) -> None:
+    """Which here it never does, as its image can't be pulled."""
+    argo.release(release(1, model="turning"))
+    argo.settled("turning", "staging", 1)
+    turn_to_canaries(argo, unpullable(release(2, model="turning", champion=1)))
+
+    def message() -> str:
+        return str((argo.state("turning", "staging") or {})["status"]["operationState"].get("message", ""))
+
+    eventually(
+        "Argo CD waits for the rollout",
+        lambda: "waiting for healthy state" in message(),
+    )
+    deployment = argo.cluster.get("deployment", "turning-bento", argo.namespace("staging"))
+    assert deployment is not None
+    assert deployment["status"]["readyReplicas"] >= 1
