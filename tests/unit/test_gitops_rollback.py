@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bakehouse.errors import ReleaseError
+from bakehouse.errors import GateError, ReleaseError
 from gitops import holds
 from gitops.environment import Place
 from gitops.events import state_at
@@ -234,3 +234,21 @@ def test_lifting_a_hold_that_is_not_there_makes_no_commit(repository: GitopsRepo
     assert holds.hold(repository, PRODUCTION, "stocktaking") is not None
     assert holds.hold(repository, PRODUCTION, "stocktaking") is None
     assert holds.hold(repository, PRODUCTION, "still stocktaking") is not None
+
+
+def test_while_held_nothing_undoes_a_rollback_and_afterwards_an_older_version_needs_the_flag_too(
+    world: World, repository: GitopsRepository
+) -> None:
+    """Neither a training run, nor a promotion, nor one that says it knows better."""
+    roll_back(repository, PRODUCTION)
+    for allowed in (False, True):
+        with pytest.raises(GateError, match="no_hold missed"):
+            promote(repository, "orders", "production", allow_rolled_back=allowed, proposals=world.bodies)
+    with pytest.raises(ReleaseError, match="is held"):
+        commit_release(repository, "production", release(4, champion=2))
+    holds.lift(repository, PRODUCTION)
+    roll_back(repository, Place("staging", "orders"), "1")
+    with pytest.raises(GateError, match="--allow-rolled-back lets it in all the same"):
+        promote(repository, "orders", "production", proposals=world.bodies)
+    promote(repository, "orders", "production", allow_rolled_back=True, proposals=world.bodies)
+    assert version(repository) == 1
