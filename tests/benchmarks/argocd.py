@@ -86,6 +86,7 @@ def _one_application(cluster: Cluster, folder: Path, repetitions: int) -> dict[s
             place = world.place(MODEL, "staging")
             done = roll_back(world.repository, place)
             rollbacks.append(_until_synced(world, seen, done.commit, [world.application(MODEL, "staging")]))
+            assert done.release is not None
             standing = done.release.model_version
             holds.lift(world.repository, place)
         reverts = {
