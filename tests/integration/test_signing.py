@@ -107,7 +107,7 @@ def test_a_key_comes_from_the_environment(
     ("make", "said"),
     [
         (lambda folder: str(folder / "nowhere.pem"), "which can't be read: No such file"),
-        (lambda _: "-----BEGIN PRIVATE KEY-----\nnonsense", "The signing key can't be read"),
+        (lambda _: "-----BEGIN CERTIFICATE-----\nnonsense", "The signing key can't be read"),
         (lambda folder: str(_key(folder, "secp256k1")), "another kind than model-signing takes"),
     ],
     ids=["missing", "nonsense", "unsupported curve"],
