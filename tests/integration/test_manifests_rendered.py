@@ -207,6 +207,17 @@ def test_a_model_talks_to_nobody_but_whom_its_policies_name(rendered: dict[str, 
         assert ports == ([[53, 53], [5432, 6379]] if which.endswith("all") else [[53, 53]])
 
 
+def test_a_model_is_told_the_feature_stores_address_where_the_environment_has_chosen_it(
+    rendered: dict[str, dict[str, list[Object]]],
+) -> None:
+    """By a Deployment and by a Rollout alike, from a secret: an address may hold a password."""
+    for which, models in rendered.items():
+        (container,) = workload(models["orders"])["spec"]["template"]["spec"]["containers"]
+        told = [it for it in container["env"] if it["name"] == "BAKEHOUSE_ONLINE_STORE"]
+        assert len(told) == (1 if which.endswith("all") else 0)
+        assert all(it["valueFrom"]["secretKeyRef"]["name"] == "bakehouse-feature-store" for it in told)
+
+
 def test_no_pod_is_without_a_policy_of_its_own(objects: list[Object]) -> None:
     """The namespace denies what no policy allows, so whoever needs anything has one."""
     policies = [it["spec"] for it in objects if it["kind"] == "NetworkPolicy"]

@@ -31,6 +31,7 @@ from tests.served import free_port
 
 DAY = timedelta(days=1)
 PUPILS = 25
+PASSWORD = "p-a-s-s"
 
 
 @pytest.fixture(scope="module")
@@ -242,12 +243,12 @@ def test_an_address_that_feast_can_not_write_to_is_said_before_anything_is_publi
 def test_no_password_of_the_store_is_written_down(pupils: list[Masked], redis: str, tmp_path: Path) -> None:
     """Redis would refuse one that it does not know, so it is given one for as long as the test lasts."""
     client = RedisClient(redis)
-    client.pipeline([(b"ACL", b"SETUSER", b"ada", b"on", b">p-a-s-s", b"~*", b"+@all")])
-    address = redis.replace("redis://", "redis://ada:p-a-s-s@")
+    client.pipeline([(b"ACL", b"SETUSER", b"ada", b"on", f">{PASSWORD}".encode(), b"~*", b"+@all")])
+    address = redis.replace("//", f"//ada:{PASSWORD}@")
     Published.of(definitions, pupils[:3], tmp_path / "published", address).materialize()
     assert open_online_store(address, views.PROJECT).read(views.VIEWS, [asked(pupils[0])])[0]["registration"]
     for file in (tmp_path / "published").iterdir():
-        assert b"p-a-s-s" not in file.read_bytes(), file.name
+        assert PASSWORD.encode() not in file.read_bytes(), file.name
     client.pipeline([(b"ACL", b"DELUSER", b"ada")])
 
 
