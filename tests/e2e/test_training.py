@@ -98,7 +98,7 @@ def test_the_release_names_an_image_that_holds_the_graph_it_names(release: Relea
 
 def test_every_report_that_is_evidence_can_be_read_by_its_digest(release: Release) -> None:
     kept = release.evidence.reports
-    assert set(kept) == {"expectations.json", "expectations.html", "profile.html", "model.html"}
+    assert set(kept) == {"expectations.json", "expectations.html", "profile.html", "model.html", "model_card.md"}
     for name, digest in kept.items():
         report = workspace.reports() / f"{digest.removeprefix('sha256:')}{Path(name).suffix}"
         assert archives.digest(report) == digest
@@ -112,6 +112,7 @@ def test_the_registry_holds_the_version_with_its_lineage_signature_and_alias(rel
     client = tracking.client()
     version = client.get_model_version_by_alias("orders", "staging")
     assert int(version.version) == release.model_version
+    assert version.description.startswith("# Model card: ")
     assert version.run_id == release.run.mlflow
     assert version.tags["data_version"] == release.data.version
     assert version.tags["code_commit"] == release.code.commit
