@@ -1,8 +1,8 @@
-"""Commands that commit: promote, rollback, hold."""
+"""Commands that commit: promote, rollback, adopt, hold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,6 +63,14 @@ def rollback(
         ),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the commit and the hold.")] = "",
+    if_current: Annotated[
+        str | None,
+        typer.Option(
+            "--if-current",
+            help="Only where this revision's release is current and plainly to blame.",
+            metavar="REVISION",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Restore an earlier release of an environment, nothing else, and leave a hold."""
@@ -70,22 +78,63 @@ def rollback(
     from gitops.environment import Place
     from gitops.rollback import roll_back
 
-    done = roll_back(repository(), Place(environment, model), to, reason)
+    done = roll_back(repository(), Place(environment, model), to, reason, if_current=if_current)
     if as_json:
         display.document(answers.rollback_value(done))
         return
-    version = done.release.model_version
+    version = done.release.model_version if done.release is not None else "none"
+    if done.action == "not current":
+        display.say(
+            f"{environment} has another release of {model} since that revision ({version}); nothing was changed."
+        )
+        return
     if done.action == "already there":
         display.say(f"{environment} has {model} {version} already (commit {done.commit[:10]}); nothing was changed.")
         if to is None and done.hold is not None:
             display.say("It was rolled back before. To go further back, name the version with --to.")
         return
     display.say(f"Rolled {model} in {environment} back to model version {version} (commit {done.commit[:10]}).")
-    if done.untouched:
-        display.say("Changed since then, and left as it is:")
-        for line in done.untouched:
-            display.say(f"  {line}")
+    _show_untouched(done.untouched)
     display.say(f"It is held now: `bakehouse hold {model} --env {environment} --lift` lets releases in again.")
+
+
+def adopt(
+    model: Model,
+    environment: Environment,
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            "--revision", help="What runs, as a revision of git [default: Argo CD's last sync].", show_default=False
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the commit and the hold.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Commit the release that really runs, after `argocd app rollback`, and leave a hold."""
+    from gitops import answers
+    from gitops.adoption import adopt as act
+    from gitops.environment import Place
+
+    done = act(repository(), Place(environment, model), revision, reason)
+    if as_json:
+        display.document(answers.adoption_value(done))
+        return
+    name, taken = f"{model} {done.release.model_version}", f"commit {done.commit[:10]}"
+    if done.action == "already there":
+        display.say(f"git has {name} in {environment} already ({taken}); there is nothing to adopt.")
+    else:
+        display.say(f"Adopted {name} in {environment}, which runs there since {done.revision[:10]} ({taken}).")
+    display.say(
+        f"It was not compared with the cluster: {done.not_compared}."
+        if done.not_compared
+        else "The cluster runs that image with that release document."
+    )
+    _show_untouched(done.untouched)
+    if done.action == "adopted":
+        display.say(f"It is held now: `bakehouse hold {model} --env {environment} --lift` lets releases in again.")
+    if done.paused:
+        what = "brings what has changed since" if done.untouched else "restarts nothing"
+        display.say(f"To let Argo CD follow git again, which {what}:\n  {done.resume}")
 
 
 def hold(
@@ -106,6 +155,13 @@ def hold(
         display.say(f"{place} is {'no longer ' if lift else ''}held (commit {made.short}).")
     else:
         display.say(f"{place} is {'not held' if lift else 'held for that reason already'}; nothing was changed.")
+
+
+def _show_untouched(lines: Sequence[str]) -> None:
+    if lines:
+        display.say("Changed since then, and left as it is:")
+        for line in lines:
+            display.say(f"  {line}")
 
 
 def _observations() -> Callable[[], Observations]:

@@ -34,6 +34,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     questions.diff,
     changes.promote,
     changes.rollback,
+    changes.adopt,
     changes.hold,
     delivery.deliver,
     images.image,

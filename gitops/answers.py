@@ -11,6 +11,7 @@ from gitops.display import short, when
 from gitops.status import seen_in_words
 
 if TYPE_CHECKING:
+    from gitops.adoption import Adoption
     from gitops.commits import Commit
     from gitops.comparison import Comparison
     from gitops.environment import Place
@@ -135,11 +136,29 @@ def rollback_value(done: Rollback) -> dict[str, Any]:
         "action": done.action,
         "environment": done.place.environment,
         "model": done.place.model,
-        "model_version": done.release.model_version,
+        "model_version": done.release.model_version if done.release is not None else None,
         "away_from": done.away_from,
         "commit": done.commit,
         "hold": done.hold,
         "untouched": done.untouched,
+    }
+
+
+def adoption_value(done: Adoption) -> dict[str, Any]:
+    """An adoption for JSON."""
+    return {
+        "action": done.action,
+        "environment": done.place.environment,
+        "model": done.place.model,
+        "model_version": done.release.model_version,
+        "revision": done.revision,
+        "away_from": done.away_from,
+        "commit": done.commit,
+        "hold": done.hold,
+        "untouched": done.untouched,
+        "application": done.application,
+        "not_compared": done.not_compared or None,
+        "resume": done.resume,
     }
 
 

@@ -217,6 +217,8 @@ class _Audit:
             yield f"{place.release}: it was promoted from {source}, which never had that release"
         if "Rolled-Back-From" in commit.trailers and not self._had(place, folder):
             yield f"{place.release}: it was rolled back to what {place.environment} never had"
+        if "Adopted-From" in commit.trailers and not self._had(place, folder):
+            yield f"{place.release}: it was adopted from what {place.environment} never had"
 
     def _had(self, place: Place, folder: dict[str, Blob]) -> bool:
         return not self.chosen(place) or _contents(folder) in self.held.get(place, ())

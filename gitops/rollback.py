@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from bakehouse.errors import ReleaseError
 from gitops.commits import Change
-from gitops.environment import (
-    SETTINGS,
-    Place,
-    environments,
-    parse_place,
-    release_folder,
-    replaced_release,
-    require_environment,
-)
-from gitops.history import Entry, Timeline, released, timeline
-from gitops.holds import Hold, held, trailers
+from gitops.environment import Place, release_folder, require_environment
+from gitops.history import Entry, Timeline, timeline
+from gitops.holds import Hold, held
 from gitops.moments import moment
-from gitops.release import Release, now
-from gitops.repository import ENVIRONMENTS, GitopsRepository, Snapshot
+from gitops.release import Release
+from gitops.repository import GitopsRepository, Snapshot
+from gitops.restoration import beside_the_release, restoration
 
-_LISTED = 20
-"""So many lines of what else has changed stand in the commit."""
+_NAMED = 5
+"""So many files are named in an error."""
 
 
 @dataclass(frozen=True)
 class Rollback:
     """What `roll_back` did: `commit` is the one that has the earlier release, `away_from` the version taken away, and
-    `untouched` what else has changed since the environment had it, which stays as it is."""
+    `untouched` what else has changed since the environment had it, which stays as it is. `release` is what the
+    environment has now; none where it was removed meanwhile, and nothing was done."""
 
-    action: Literal["rolled back", "already there"]
+    action: Literal["rolled back", "already there", "not current"]
     place: Place
-    release: Release
+    release: Release | None
     away_from: int | None
     commit: str
     hold: Hold | None
     untouched: tuple[str, ...] = ()
 
 
-def roll_back(repository: GitopsRepository, place: Place, to: str | None = None, reason: str = "") -> Rollback:
+def roll_back(
+    repository: GitopsRepository,
+    place: Place,
+    to: str | None = None,
+    reason: str = "",
+    *,
+    if_current: str | None = None,
+) -> Rollback:
     """Restore the release before the current one, or the one that `to` names: a model version, a revision, or a moment
     (ISO 8601), at which the environment had it.
 
     A rollback that was made already (a re-run after a crash) makes no second one: while its hold stands, going further
     back takes a `to`. Raises `ReleaseError` where there is nothing to go back to.
+
+    With `if_current`, a revision that failed, nobody has looked yet. Nothing is done where what it has released is not
+    current any more, and `ReleaseError` is raised where that is itself what a rollback restored, or where settings
+    changed after it came: whether the release is to blame is then for a person to say.
     """
     outcome: list[Rollback] = []
 
@@ -55,6 +59,12 @@ def roll_back(repository: GitopsRepository, place: Place, to: str | None = None,
         require_environment(snapshot, place.environment)
         history = timeline(repository, place, snapshot.revision)
         current, hold = history.current, _hold(snapshot, place)
+        if if_current is not None:
+            if not _is_current(snapshot, history, if_current):
+                newest = current.commit.sha if current is not None else snapshot.revision
+                outcome[:] = [Rollback("not current", place, _document(current), None, newest, hold)]
+                return None
+            _refuse_to_guess(repository, history, if_current)
         if to is None and current is not None and _made_already(history, hold):
             outcome[:] = [_unchanged(place, current, hold)]
             return None
@@ -64,21 +74,19 @@ def roll_back(repository: GitopsRepository, place: Place, to: str | None = None,
             outcome[:] = [_unchanged(place, current, hold)]
             return None
         left = current.model_version if current is not None else None
-        new_hold = Hold(
-            reason=reason or f"rolled back to model version {wanted.model_version}",
-            since=now(),
-            by=repository.identity(),
-            model_version=left,
-        )
         release = _release(wanted)
-        untouched = tuple(_changed_since(repository.at(revision), snapshot, place))
-        outcome[:] = [Rollback("rolled back", place, release, left, "", new_hold, untouched)]
-        return Change(
-            f"Roll back {place.model} in {place.environment} to {release.model_version}",
-            replaced_release(snapshot, place, folder) | {place.hold: new_hold.to_yaml().encode()},
-            trailers(place) | {"Rolled-Back-From": str(left or "none"), "Restored-From": revision} | release.trailers(),
-            body=_body(new_hold, revision, untouched),
+        back = restoration(
+            snapshot,
+            place,
+            release,
+            revision,
+            left=left,
+            subject=f"Roll back {place.model} in {place.environment} to {release.model_version}",
+            reason=reason or f"rolled back to model version {release.model_version}",
+            bound={"Rolled-Back-From": str(left or "none"), "Restored-From": revision},
         )
+        outcome[:] = [Rollback("rolled back", place, release, left, "", back.hold, back.untouched)]
+        return back.change
 
     made = repository.commit(plan, watch=[place.folder])
     return outcome[0] if made is None else replace(outcome[0], commit=made.sha)
@@ -119,36 +127,35 @@ def _at(repository: GitopsRepository, history: Timeline, then: datetime) -> tupl
     return entry, next(touch.commit.sha for touch in touches if touch.commit.time <= then)
 
 
-def _changed_since(then: Snapshot, now: Snapshot, place: Place) -> Iterator[str]:
-    """What of the environment, or of what all environments share, is another now; the place itself left aside."""
-    known = environments(now)
-    changed = {path for path in {*then.files, *now.files} if then.files.get(path) != now.files.get(path)}
-    models = {other for path in changed if (other := parse_place(path)[0]) is not None}
-    for other in sorted(models, key=lambda it: it.folder):
-        if other.environment == place.environment and other != place and other.document in changed:
-            yield f"{other.model}: model version {_version(then, other)}, now {_version(now, other)}"
-    for path in sorted(changed):
-        environment = path.split("/")[1]
-        if path.startswith(f"{ENVIRONMENTS}/{place.environment}/{SETTINGS}/") or (
-            environment not in known and "/" in path.removeprefix(f"{ENVIRONMENTS}/")
-        ):
-            yield path
+def _is_current(snapshot: Snapshot, history: Timeline, revision: str) -> bool:
+    """Whether what a revision has released is so still, by the same commit."""
+    current, repository, place = history.current, snapshot.repository, history.place
+    failed = repository.resolve(revision)
+    if current is None or not repository.contains(current.commit.sha, failed):
+        return False
+    return release_folder(repository.at(failed), place) == release_folder(snapshot, place)
 
 
-def _version(snapshot: Snapshot, place: Place) -> str:
-    try:
-        release = released(snapshot, place)
-    except ReleaseError:
-        return "unreadable"
-    return str(release.model_version) if release is not None else "none"
-
-
-def _body(hold: Hold, revision: str, untouched: Sequence[str]) -> str:
-    if not untouched:
-        return hold.reason
-    listed = [f"- {line}" for line in untouched[:_LISTED]]
-    more = [f"- and {len(untouched) - _LISTED} more"] if len(untouched) > _LISTED else []
-    return "\n".join([hold.reason, "", f"Changed since {revision[:10]}, and left as it is:", *listed, *more])
+def _refuse_to_guess(repository: GitopsRepository, history: Timeline, revision: str) -> None:
+    """Raise `ReleaseError` where it is not plain that the release is why a revision fails."""
+    place, newest = history.place, history.entries(1)[0]
+    by_hand = (
+        f"Look at it, and name where to go: `bakehouse rollback {place.model} --env {place.environment} --to VERSION`."
+    )
+    if newest.kind == "rolled back":
+        raise ReleaseError(
+            f"{place} fails with what it was taken back to (commit {newest.commit.short}): another rollback by itself"
+            " could go on for ever.",
+            by_hand,
+        )
+    arrived, failed = repository.at(newest.commit.sha), repository.at(revision)
+    changed = list(beside_the_release(arrived, failed, place.environment))
+    if changed:
+        raise ReleaseError(
+            f"{place} may fail by what changed after its release came (commit {newest.commit.short}):"
+            f" {', '.join(changed[:_NAMED])}{' and more' if len(changed) > _NAMED else ''}.",
+            f"`git revert` what is to blame. {by_hand}",
+        )
 
 
 def _made_already(history: Timeline, hold: Hold | None) -> bool:
@@ -169,6 +176,10 @@ def _hold(snapshot: Snapshot, place: Place) -> Hold | None:
 
 def _unchanged(place: Place, current: Entry, hold: Hold | None) -> Rollback:
     return Rollback("already there", place, _release(current), None, current.commit.sha, hold)
+
+
+def _document(entry: Entry | None) -> Release | None:
+    return None if entry is None else _release(entry)
 
 
 def _release(entry: Entry) -> Release:
