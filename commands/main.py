@@ -32,6 +32,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     questions.history,
     questions.lineage,
     questions.diff,
+    questions.board,
     changes.promote,
     changes.rollback,
     changes.adopt,

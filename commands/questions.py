@@ -1,7 +1,8 @@
-"""Commands that answer questions from git: status, history, lineage, diff. They change nothing."""
+"""Commands that answer questions from git: status, history, lineage, diff, board. None changes what git holds."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -98,6 +99,37 @@ def diff(
         display.table(("", *sides), display.without_long_digests(found.rows))
     else:
         display.say(f"{sides[0]} and {sides[1]} are the same release.")
+
+
+def board(
+    file: Annotated[
+        Path | None, typer.Option("--to", help="Where the page is written.", metavar="FILE", show_default=False)
+    ] = None,
+    reports: Annotated[
+        str | None,
+        typer.Option(help="Where reports are published, named by their digests.", metavar="URL", show_default=False),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, help="How many changes of a model in an environment; 0 shows all.")
+    ] = 20,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML page of what is where, what happened, what is held, and what waits for promotion."""
+    from bakehouse import workspace
+    from gitops import answers
+    from gitops.board import board as ask
+    from gitops.board_page import links_from, page, write
+
+    if reports is not None and not reports.startswith(("https://", "http://")):
+        raise typer.BadParameter(f"{reports} is no address such as https://reports.example.com", param_hint="--reports")
+    asked = repository()
+    found = ask(asked, limit or None)
+    if as_json:
+        display.document(answers.board_value(found))
+        return
+    written = file or workspace.state() / "board.html"
+    write(page(found, asked.url, links_from(written, reports)), written)
+    display.say(str(written))
 
 
 def _moment(text: str) -> datetime:

@@ -12,6 +12,7 @@ from gitops.status import seen_in_words
 
 if TYPE_CHECKING:
     from gitops.adoption import Adoption
+    from gitops.board import Board, Lane, Waiting
     from gitops.commits import Commit
     from gitops.comparison import Comparison
     from gitops.environment import Place
@@ -169,6 +170,59 @@ def lineage_value(found: Lineage) -> dict[str, Any]:
         "commit": commit_value(found.entry.commit),
         "release": found.release,
         "parts": [{"name": part.name, "said": part.said, "command": part.command} for part in found.parts],
+    }
+
+
+def board_value(found: Board) -> dict[str, Any]:
+    """A board for JSON; the documents are `release show`'s to answer."""
+    return {
+        "head": commit_value(found.head),
+        "environments": found.environments,
+        "problems": found.unread,
+        "models": [
+            {
+                "model": model.name,
+                "environments": [_lane_value(lane) for lane in model.lanes],
+                "waiting": [_waiting_value(waiting) for waiting in model.waiting],
+            }
+            for model in found.models
+        ],
+    }
+
+
+def _lane_value(lane: Lane) -> dict[str, Any]:
+    return {
+        "environment": lane.place.environment,
+        "model_version": lane.release.model_version if lane.release is not None else None,
+        "commit": commit_value(lane.landed),
+        "hold": lane.hold,
+        "problem": lane.problem or None,
+        "rolls_back_to": lane.before,
+        "earlier": lane.earlier,
+        "changes": [
+            {
+                "kind": it.deed,
+                "model_version": it.model_version,
+                "with_hold": it.with_hold,
+                "commit": commit_value(it.commit),
+            }
+            for it in lane.happenings
+        ],
+    }
+
+
+def _waiting_value(waiting: Waiting) -> dict[str, Any]:
+    return {
+        "from": waiting.source.environment,
+        "to": waiting.target.environment,
+        "model_version": waiting.release.model_version,
+        "replaces": waiting.previous.model_version if waiting.previous is not None else None,
+        "branch": waiting.branch or None,
+        "proposed": commit_value(waiting.proposed),
+        "outdated": waiting.outdated,
+        "problem": waiting.problem or None,
+        "metrics": [dict(zip(("metric", "old", "new", "change"), figures, strict=True)) for figures in waiting.metrics],
+        "gates": waiting.gates,
     }
 
 

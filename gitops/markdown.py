@@ -15,7 +15,7 @@ def literal(text: str, longest: int = 200) -> str:
 
     Control characters and those that turn the writing direction are replaced, and what is longer than `longest` is cut.
     """
-    line = " ".join(_visible(text).split())
+    line = " ".join(visible(text).split())
     line = line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
     if not line:
         return ""
@@ -30,7 +30,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows])
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """The text with each control character, and each that turns the writing direction, replaced by one that shows."""
     return "".join(
         character if character.isspace() or unicodedata.category(character)[0] != "C" else "�" for character in text
     )

@@ -62,7 +62,7 @@ def summary(release: Release, previous: Release | None) -> str:
 def body(proposal: Proposal) -> str:
     """The pull request's text, in Markdown. The same promotion always gives the same text."""
     release, source, target = proposal.release, proposal.source, proposal.target
-    rows = [*_bound(proposal), *_measured(release, proposal.previous), *_judged(proposal)]
+    rows = [*_bound(proposal), *_measured(proposal), *_judged(proposal)]
     becomes = (
         f"`{target.release}/` becomes, byte for byte, what {source.environment} has. Nothing else changes."
         " Delivery starts the new release beside the old one and switches when it answers well."
@@ -163,8 +163,14 @@ def _code(release: Release, previous: Release | None, between: Between | None) -
     return "<br>".join(said)
 
 
-def _measured(release: Release, previous: Release | None) -> Iterator[Row]:
-    """The old figure is the one on the same held-out rows wherever there is one."""
+def _measured(proposal: Proposal) -> Iterator[Row]:
+    for name, *figures in measured(proposal.release, proposal.previous):
+        yield f"metric {literal(name)}", figures[0], figures[1], figures[2]
+
+
+def measured(release: Release, previous: Release | None) -> Iterator[Row]:
+    """Each metric: name, old figure, new one, what changes. The old figure is the one on the same held-out rows
+    wherever there is one."""
     evidence, old = release.evidence, previous.evidence if previous is not None else None
     for name, metric in evidence.metrics.items():
         after = _figure(metric.value) + _interval(metric)
@@ -183,7 +189,7 @@ def _measured(release: Release, previous: Release | None) -> Iterator[Row]:
         if metric.champion is not None and previous is not None and evidence.champion != previous.model_version:
             beside = f"{_difference(metric)} against model version {evidence.champion}"
             change = f"{change}; {beside}" if change else beside
-        yield f"metric {literal(name)}", before, after, change
+        yield name, before, after, change
 
 
 def _judged(proposal: Proposal) -> Iterator[Row]:

@@ -228,6 +228,17 @@ class GitopsRepository:
             return None
         return Snapshot(self, found.decode().strip())
 
+    def proposals(self) -> Iterator[tuple[str, Snapshot, Snapshot]]:
+        """Each branch that proposes something (as of the last fetch): its name, where it left ours, what it has."""
+        listing = ("for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", f"--no-merged={self.head()}")
+        for row in git.run(self.cache, *listing, f"refs/heads/{PROPOSALS}").decode(errors="replace").splitlines():
+            name, tip = row.rsplit(" ", 1)
+            try:
+                base = git.run(self.cache, "merge-base", self.head(), tip).decode().strip()
+            except git.GitError:  # it shares no commit with ours, so that nothing could merge it
+                continue
+            yield name, Snapshot(self, base), Snapshot(self, tip)
+
     def _planned(self, plan: Plan, watch: Sequence[str], first: Snapshot, latest: Snapshot) -> Change | None:
         """What the plan makes of the latest head. Where a watched folder is another than at first, that is only good
         if nothing is left to do."""
