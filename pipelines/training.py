@@ -43,7 +43,9 @@ def training(
     fitted, mlflow_run, leaderboard = train(model, train_set, dev_set, data_version, trials, seed, seconds)
     onnx, parity = export(model, fitted, test_set)
     incumbent, champion_version, champion_onnx = champion(model, release_to)
-    evaluation = evaluate(model, onnx, test_set, mlflow_run, seed, champion_version, champion_onnx)
+    evaluation = evaluate(
+        model, onnx, test_set, mlflow_run, seed, champion_version, champion_onnx, fitted, train_set, dev_set
+    )
     model_card, card_gate = describe(model, data_version, leaderboard, parity, evaluation, mlflow_run)
     model_report, _ = explain(model, onnx, test_set, leaderboard, parity, evaluation, model_card, mlflow_run, seed)
     verdict = decide(

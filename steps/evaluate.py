@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import BaseModel, ConfigDict
 from zenml import step
@@ -56,9 +56,15 @@ def evaluate(
     seed: int,
     champion_version: int | None = None,
     champion_onnx: Path | None = None,
+    fitted: Path | None = None,
+    train_set: Path | None = None,
+    dev_set: Path | None = None,
 ) -> Annotated[Evaluation, "evaluation"]:
-    """Every figure of the room with its gates; a missed gate is returned, not raised."""
-    evaluation = evaluate_room(load_room(model), onnx, test_set, seed, champion_version, champion_onnx)
+    """Every figure of the room with its gates; a missed gate is returned, not raised. A room with `cross_validated`
+    needs what was `fitted`, and all of the sets."""
+    room = load_room(model)
+    again = cross_validated(room, fitted, [file for file in (train_set, dev_set, test_set) if file], seed)
+    evaluation = evaluate_room(room, onnx, test_set, seed, champion_version, champion_onnx, again)
     figures = {f"test_{name}": metric.value for name, metric in evaluation.metrics.items()}
     tracking.log(tracking.client(), mlflow_run, metrics=figures)
     return evaluation
@@ -71,15 +77,17 @@ def evaluate_room(
     seed: int,
     champion_version: int | None = None,
     champion_onnx: Path | None = None,
+    cross_validated: Mapping[str, Figure] | None = None,
 ) -> Evaluation:
-    """Figures of the candidate, of the champion, and of both together (named `champion_…`).
+    """Figures of the candidate, of the champion, of both together (named `champion_…`), and of the candidate's kind
+    where it was `cross_validated`.
 
     Where there is no champion, or none that takes today's features, the gates on `champion_…` figures have nothing to
     hold and say why. Whether a champion that git names could be fetched is a gate of its own, where it is fetched.
     """
     items = ndjson.read(test_set, room.contract.Masked)
     candidate = predictor(room, onnx)
-    figures = dict(room.estimator.figures(candidate, items, seed))
+    figures = {**room.estimator.figures(candidate, items, seed), **(cross_validated or {})}
     beside: Mapping[str, Figure] = {}
     if champion_version is None:
         note = "First release: there is no champion to compare with."
@@ -111,6 +119,17 @@ def evaluate_room(
         },
         gates=tuple(_gates(room, figures, champion_version, note)),
     )
+
+
+def cross_validated(room: Room, fitted: Path | None, sets: Sequence[Path], seed: int) -> Mapping[str, Figure]:
+    """Figures of what was fitted, fitted again on other parts of all the records; none where the room asks for none."""
+    refit = getattr(room.estimator, "cross_validated", None)
+    if refit is None or fitted is None:
+        return {}
+    import joblib
+
+    items = [item for file in sets for item in ndjson.read(file, room.contract.Masked)]
+    return cast("Mapping[str, Figure]", refit(joblib.load(fitted), items, seed))
 
 
 def predictor(room: Room, onnx: Path) -> Predict:

@@ -1,0 +1,1 @@
+"""The room of `cakes`: which flavours will be liked?"""
