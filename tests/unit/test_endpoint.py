@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -48,7 +49,7 @@ def failing(body: bytes) -> Any:
 
 
 def ask(
-    predict: Callable[[bytes], Any], messages: list[Message], *, then_silent: bool = False
+    predict: Callable[[bytes], Any], messages: list[Message], *, then_silent: bool = False, waits: bool = False
 ) -> tuple[list[Message], Metrics]:
     """What the endpoint sends to a client that sends `messages`, and then nothing more."""
     sent: list[Message] = []
@@ -65,7 +66,7 @@ def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    pipeline = SimpleNamespace(predict=predict, waits=False)
+    pipeline = SimpleNamespace(predict=predict, waits=waits)
     app = Endpoint(cast("Any", None), cast("Any", pipeline), IDENTITY, cast("Any", metrics), None, b"")
     scope = {"type": "http", "path": "/predict", "method": "POST", "headers": [(b"content-type", b"application/json")]}
     asyncio.run(app(scope, receive, send))
@@ -85,6 +86,18 @@ def test_a_body_in_parts_is_one_body() -> None:
 def test_a_large_body_is_answered_alike() -> None:
     sent, _ = ask(answering, [part(b" " * endpoint.LARGE_BYTES)])
     assert sent[1]["body"] == b'{"length": %d}' % endpoint.LARGE_BYTES
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_room_that_waits_for_another_machine_never_does_so_on_the_event_loop(waits: bool) -> None:
+    threads: list[int] = []
+
+    def noting(body: bytes) -> Any:
+        threads.append(threading.get_ident())
+        return answering(body)
+
+    ask(noting, [part(b"{}")], waits=waits)
+    assert (threads[0] != threading.get_ident()) == waits
 
 
 def test_a_defect_of_ours_is_500_and_neither_answer_nor_log_repeats_what_was_asked(
