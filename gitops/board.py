@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Literal
 
 from bakehouse.errors import BakehouseError, ReleaseError
-from bakehouse.gates import GateResult
+from bakehouse.gates import GateResult, misses
 from gitops.commits import Blob, Commit, Touch
 from gitops.environment import Place, environments, parse_place, release_folder
 from gitops.history import Entry, Timeline, released
@@ -70,6 +70,11 @@ class Waiting:
     metrics: tuple[tuple[str, ...], ...]
     gates: tuple[GateResult, ...]
     problem: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether git has nothing against it."""
+        return not self.problem and not misses(self.gates)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ class Bar:
 
 
 def page(board: Board, repository: str, report_link: ReportLink) -> str:
-    """The page. `repository` is the address that is shown; `report_link` gives a report's address by its name and
+    """The page. `repository` is its address, of which neither credentials nor a folder of this
+    machine are shown; `report_link` gives a report's address by its name and
     digest, or nothing where there is none."""
     from jinja2 import Environment, StrictUndefined
 
@@ -50,10 +51,11 @@ def page(board: Board, repository: str, report_link: ReportLink) -> str:
         "machine": lambda moment: moment.astimezone(UTC).isoformat(timespec="seconds"),
         "name": lambda author: author.split(" <")[0],
         "facts": facts,
+        "figure": lambda figure: figure if isinstance(figure, str) else f"{figure:.6g}",
     }
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         board=board,
-        repository=hide_credentials(repository),
+        repository=Path(repository).name if Path(repository).is_dir() else hide_credentials(repository),
         report_link=report_link,
         rollback=rollback_command,
         strip=strip,

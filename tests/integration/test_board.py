@@ -173,7 +173,8 @@ def test_where_nothing_is_released_the_board_says_so(repository: GitopsRepositor
 def test_no_text_of_the_repository_becomes_markup(repository: GitopsRepository) -> None:
     """Hostile names, reasons, subjects and notes are shown as they were written, but for what hides or turns text."""
     tell_hostile(repository)
-    html = page(board(repository), "https://user:secret@example.org/gitops.git", lambda name, digest: "#")
+    credentials = "ada:secret"
+    html = page(board(repository), f"https://{credentials}@example.org/gitops.git", lambda name, digest: "#")
     read = Page(html)
     assert not {tag for tag, _ in read.elements} & {"script", "img", "iframe", "object", "link", "base", "form"}
     assert not [attributes for _, attributes in read.elements if any(name.startswith("on") for name in attributes)]
