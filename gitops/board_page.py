@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -107,9 +108,9 @@ def strip(model: ModelBoard) -> tuple[int, list[tuple[str, list[Bar]]]]:
 def _spans(happenings: tuple[Happening, ...], column: dict[tuple[Any, int], int], columns: int) -> Iterator[Bar]:
     """What was released; what began before the first column begins there."""
     changes = [it for it in happenings if it.deed not in ("held", "hold lifted")]
-    ends = [column.get((it.place, it.number), 1) for it in changes[1:]] + [columns + 1]
-    for it, end in zip(changes, ends, strict=True):
+    for it, following in zip_longest(changes, changes[1:]):
         begin = column.get((it.place, it.number), 1)
+        end = columns + 1 if following is None else column.get((following.place, following.number), 1)
         if begin < end:
             yield Bar(begin, end, it.deed, it.model_version)
 

@@ -86,6 +86,13 @@ def test_the_board_tells_each_way_that_a_model_can_come(repository: GitopsReposi
     assert students.hold.reason == "The school has not agreed yet"
 
 
+def test_a_model_that_is_held_before_its_first_release_is_shown_as_held(repository: GitopsRepository) -> None:
+    holds.hold(repository, Place("production", "cakes"), "Nobody has tasted them yet")
+    found = board(repository)
+    assert strip(model(found, "cakes"))[1][-1] == ("production", [Bar(1, 2, "held", None)])
+    assert "Nobody has tasted them yet" in shown(found)
+
+
 def test_what_waits_is_shown_with_its_evidence_and_whatever_stops_it(
     repository: GitopsRepository, world: World
 ) -> None:
