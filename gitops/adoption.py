@@ -58,6 +58,7 @@ def adopt(repository: GitopsRepository, place: Place, revision: str | None = Non
     seen, unseen = _look(place, needed=revision is None)
     wanted = repository.resolve(revision if revision is not None else _synced(place, seen))
     release, document = _released(repository, place, wanted)
+    _refuse_if_automated(repository, place, seen, wanted)
     not_compared = unseen or _compare(seen, release, document, wanted)
     application = seen.application if seen is not None else None
     paused = application is not None and not application.automated
@@ -71,11 +72,6 @@ def adopt(repository: GitopsRepository, place: Place, revision: str | None = Non
         if release_folder(snapshot, place) == release_folder(repository.at(wanted), place) and current is not None:
             outcome[:] = [Adoption("already there", place, release, wanted, None, current.commit.sha, None, (), *said)]
             return None
-        if application is not None and application.automated:
-            raise ReleaseError(
-                f"Argo CD follows git by itself for {application.name}, so that there is nothing to adopt.",
-                f"Where it must not, pause it first: `argocd app set {application.name} --sync-policy none`.",
-            )
         left = current.model_version if current is not None else None
         back = restoration(
             snapshot,
@@ -133,6 +129,18 @@ def _released(repository: GitopsRepository, place: Place, revision: str) -> tupl
     if entry.release is None or entry.text is None:
         raise ReleaseError(f"{place} has no release at {revision[:10]}.", "Name another one with --revision.")
     return entry.release, sha256(entry.text.encode())
+
+
+def _refuse_if_automated(repository: GitopsRepository, place: Place, seen: Seen | None, revision: str) -> None:
+    """Raise `ReleaseError` where Argo CD is only behind: what it has yet to sync was not rolled back."""
+    application = seen.application if seen is not None else None
+    if application is None or not application.automated:
+        return
+    if release_folder(repository.at(), place) != release_folder(repository.at(revision), place):
+        raise ReleaseError(
+            f"Argo CD follows git by itself for {application.name}, so that there is nothing to adopt.",
+            f"Where it must not, pause it first: `argocd app set {application.name} --sync-policy none`.",
+        )
 
 
 def _compare(seen: Seen | None, release: Release, document: str, revision: str) -> str:

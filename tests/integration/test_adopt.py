@@ -100,7 +100,7 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setenv("PATH", str(folder))
 
     def play(app: dict[str, Any], runs: Release | None = None, document: Release | None = None) -> None:
-        answers = {"applications.argoproj.io": {"items": [app]}}
+        answers: dict[str, Any] = {"applications.argoproj.io": {"items": [app]}}
         if runs is not None:
             answers["Deployment"] = deployment(runs)
             answers["ConfigMap"] = {"data": {"release.json": (document or runs).to_json()}}
