@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from bakehouse.errors import BakehouseError
-from commands import changes, delivery, images, questions, releases
+from commands import changes, data, delivery, images, questions, releases
 from gitops import display
 from terraform.platform import commands as platform
 from terraform.policies import commands as governance
@@ -43,6 +43,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 for command in _COMMANDS:
     app.command()(command)
 app.add_typer(releases.app, name="release")
+app.add_typer(data.app, name="data")
 app.add_typer(governance.app, name="governance")
 app.add_typer(platform.app, name="platform")
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakehouse import workspace
 from bakehouse.errors import ReleaseError
 from gitops import git, stores
 from gitops.environment import Place, environments
@@ -70,10 +69,7 @@ def _parts(repository: GitopsRepository, entry: Entry, release: Release) -> Iter
     archive = stores.image(release.image.digest)
     yield Part("image", said["image"], f"tar -xzf {_shown(archive)} -C FOLDER" if archive.is_file() else "")
     yield Part("model digest", release.model_digest)
-    zone = workspace.state() / "data"
-    pointer = f"{release.model}/{release.data.version.removesuffix('.dir')}.dvc"
-    here = (zone / pointer).is_file()
-    yield Part("data version", said["data version"], f"dvc --cd {_shown(zone)} pull {pointer}" if here else "")
+    yield Part("data version", said["data version"], f"bakehouse data checkout {release.data.version} --to FOLDER")
     for file in release.data.files:
         yield Part("data file", f"{file.path} ({file.documents:,} documents, md5 {file.md5})")
     yield Part("code", said["code"], f"git checkout {release.code.commit}" if _is_commit(release) else "")

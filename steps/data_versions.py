@@ -88,11 +88,29 @@ def files(data: DataVersion) -> list[Path]:
 
     Raises `DataError` where neither the zone nor the remote has them any more.
     """
-    with _zone(data.model) as (repo, folder):
-        _write_pointer(folder, data)
-        with _errors_of_dvc(f"fetch data version {data.version}"):
-            repo.pull(targets=[str(_pointer(folder, data))], force=True)
-        return [_pointer(folder, data).with_suffix("") / file.path for file in data.files]
+    return fetch(data.model, data.version)
+
+
+def fetch(model: str, version: str) -> list[Path]:
+    """The same by the hash alone."""
+    with _zone(model) as (repo, folder):
+        pointer = folder / f"{version.removesuffix('.dir')}.dvc"
+        if not (was_here := pointer.is_file()):
+            pointer.write_text(f"outs:\n- md5: {version}\n  hash: md5\n  path: {pointer.stem}\n")
+        try:
+            with _errors_of_dvc(f"fetch data version {version}"):
+                repo.pull(targets=[str(pointer)], force=True)
+        except DataError:
+            if not was_here:
+                pointer.unlink()
+            raise
+        return sorted(pointer.with_suffix("").iterdir())
+
+
+def known() -> dict[str, str]:
+    """Every data version that the zone has a pointer to, in whatever run it was kept, with its model."""
+    pointers = sorted((workspace.state() / "data").glob("*/*.dvc"))
+    return {f"{pointer.stem}.dir": pointer.parent.name for pointer in pointers if not pointer.stem.startswith(INCOMING)}
 
 
 def _copy(source: Path, target: Path) -> int:
