@@ -102,12 +102,12 @@ class Judge:
         place = -1
         for place, line in enumerate(up_to(size, lines)):
             if isinstance(line, Overlong):
-                refusals.append(_overlong(place, line))
+                refusals.append(overlong(place, line))
                 continue
             try:
                 record = validate(line, context=context)
             except ValidationError as error:
-                refusals.append(self._refusal(place, line, error))
+                refusals.append(self.refusal(place, line, error))
                 continue
             # Pydantic's own to_json takes three times as long, and writes the same.
             masked = orjson.dumps(mask(record), default=to_jsonable_python, option=orjson.OPT_UTC_Z)
@@ -132,7 +132,8 @@ class Judge:
             latest=max(filter(None, times), default=None),
         )
 
-    def _refusal(self, place: int, line: bytes, error: ValidationError) -> Refusal:
+    def refusal(self, place: int, line: bytes, error: ValidationError) -> Refusal:
+        """Why the contract refuses a line, and what may be kept of it."""
         faults = error.errors(include_url=False, include_input=False)
         unreadable = _unreadable(line, faults)
         if unreadable is not None:
@@ -195,6 +196,7 @@ def refused(
     return Refusal(place, tuple(kinds), document)
 
 
-def _overlong(place: int, line: Overlong) -> Refusal:
+def overlong(place: int, line: Overlong) -> Refusal:
+    """The refusal of a line that is too long to keep."""
     reason = f"Longer than {raw_lines.LONGEST} bytes"
     return refused(place, line.length, [(DOCUMENT, reason)], digest=line.digest)

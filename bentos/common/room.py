@@ -124,6 +124,10 @@ class Room:
         return self._module("estimator")
 
     @cached_property
+    def service(self) -> ModuleType:
+        return self._module("service")
+
+    @cached_property
     def feature_store(self) -> Definitions | None:
         """The room's definitions for a feature store, where it has any; they import Feast."""
         if not (self.folder / "feature_store" / "definitions.py").is_file():

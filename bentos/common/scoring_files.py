@@ -1,0 +1,324 @@
+"""The files of a batch: NDJSON, CSV and Parquet as ranges that are read apart, and their rows as JSON documents.
+
+A range holds whole rows and is never read whole, so memory does not grow with a file. What a row means is the
+contract's business; here a row is the bytes of one document.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+
+from bakehouse.errors import DataError
+from bentos.common import raw_lines
+from bentos.common.raw_lines import Line
+
+Format = Literal["ndjson", "csv", "parquet"]
+
+FORMATS: Mapping[str, Format] = {
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+PART_BYTES = 16 << 20
+CHUNK = 1 << 20
+_QUOTE, _NEWLINE = ord('"'), ord("\n")
+
+csv.field_size_limit(raw_lines.LONGEST)
+
+
+class InputFile(BaseModel):
+    """One file of a batch. `md5` is the hash under which DVC would keep it, None where a version was given instead."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    size: NonNegativeInt
+    md5: str | None
+
+
+class Part(BaseModel):
+    """A range of one file: bytes `start` to `end`, or row groups in Parquet. `first_row` is the number of its first
+    row in the file, from 1; a CSV's header is no row."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: NonNegativeInt
+    path: Path
+    format: Format
+    start: NonNegativeInt
+    end: NonNegativeInt
+    first_row: PositiveInt
+    rows: NonNegativeInt
+
+
+class Plan(BaseModel):
+    """How a batch falls into parts. The same files give the same plan on any machine."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data_version: str
+    files: tuple[InputFile, ...]
+    parts: tuple[Part, ...]
+
+
+def plan(paths: Sequence[Path], data_version: str | None = None, part_bytes: int = PART_BYTES) -> Plan:
+    """Read each file once, counting its rows, and divide it into parts of about `part_bytes` (Parquet: of whole row
+    groups). The data version, where none is given, is what DVC calls the file, or the folder of these files.
+
+    Raises `DataError` where a file is missing, empty, or of a format that is none of `FORMATS`.
+    """
+    files: list[InputFile] = []
+    parts: list[Part] = []
+    for path in paths:
+        kind = FORMATS.get(path.suffix.lower())
+        if kind is None:
+            raise DataError(f"{path} is of no format that can be scored.", f"Name it {', '.join(FORMATS)}.")
+        try:
+            ranges = list(_row_groups(path, part_bytes) if kind == "parquet" else _ranges(path, kind, part_bytes))
+            files.append(InputFile(path=path, size=path.stat().st_size, md5=None if data_version else _digest(path)))
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path} can't be read: {str(error).splitlines()[0]}.") from error
+        first = 1
+        for start, end, rows in ranges:
+            parts.append(
+                Part(number=len(parts), path=path, format=kind, start=start, end=end, first_row=first, rows=rows)
+            )
+            first += rows
+    if not any(part.rows for part in parts):
+        raise DataError(f"{', '.join(path.name for path in paths)}: there are no rows to score.")
+    return Plan(data_version=data_version or _version(files), files=tuple(files), parts=tuple(parts))
+
+
+def _version(files: Sequence[InputFile]) -> str:
+    """DVC's name of one file is its md5; of several, that of their list as it writes it."""
+    if len(files) == 1:
+        return str(files[0].md5)
+    names = [file.path.name for file in files]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"More than one file is named {', '.join(repeated)}.", "Name each once, or set data_version.")
+    ordered = sorted(files, key=lambda file: file.path.name)
+    listed = [{"md5": file.md5, "relpath": file.path.name} for file in ordered]
+    return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _row_groups(path: Path, part_bytes: int) -> Iterator[tuple[int, int, int]]:
+    footer = pq.read_metadata(path)
+    start = rows = size = 0
+    for group in range(footer.num_row_groups):
+        meta = footer.row_group(group)
+        rows += meta.num_rows
+        size += meta.total_byte_size
+        if size >= part_bytes or group == footer.num_row_groups - 1:
+            yield start, group + 1, rows
+            start, rows, size = group + 1, 0, 0
+
+
+def _ranges(path: Path, kind: Format, part_bytes: int) -> Iterator[tuple[int, int, int]]:
+    """Ranges of whole rows with how many there are in each. A newline within quotation marks ends no row of a CSV."""
+    with path.open("rb") as source:
+        if kind == "csv":
+            _header(source)
+        start = position = source.tell()
+        rows, quoted, last = 0, False, _NEWLINE
+        while chunk := source.read(CHUNK):
+            ends, quoted = _row_ends(chunk, kind == "csv", quoted)
+            last = chunk[-1]
+            taken = 0
+            while position + len(chunk) - start >= part_bytes:
+                place = int(np.searchsorted(ends, max(0, start + part_bytes - position - 1)))
+                if place >= len(ends):
+                    break
+                end = position + int(ends[place]) + 1
+                yield start, end, rows + place + 1 - taken
+                start, rows, taken = end, 0, place + 1
+            rows += len(ends) - taken
+            position += len(chunk)
+        if position > start:
+            yield start, position, rows + (last != _NEWLINE or quoted)
+
+
+def _row_ends(chunk: bytes, quotes: bool, quoted: bool) -> tuple[np.ndarray[Any, np.dtype[np.intp]], bool]:
+    """Where in `chunk` rows end, and whether it ends within quotation marks, given whether it begins within them."""
+    signs = np.frombuffer(chunk, np.uint8)
+    newlines = np.flatnonzero(signs == _NEWLINE)
+    if not quotes or not (quoted or _QUOTE in chunk):
+        return newlines, quoted
+    marks = np.flatnonzero(signs == _QUOTE)
+    outside = (np.searchsorted(marks, newlines) + quoted) % 2 == 0
+    return newlines[outside], bool((len(marks) + quoted) % 2)
+
+
+def _header(source: BinaryIO) -> list[str]:
+    """Read a CSV's first row, which names its columns."""
+    line = source.readline()
+    while line.count(b'"') % 2 and (more := source.readline()):
+        line += more
+    try:
+        return next(csv.reader([line.decode("utf-8-sig").rstrip("\r\n")]), [])
+    except UnicodeDecodeError as error:
+        raise DataError("The header of the CSV is not in UTF-8.", "Save the file in UTF-8.") from error
+
+
+def columns(path: Path) -> list[str] | None:
+    """The names of a table's columns; None of NDJSON, whose documents name what they hold."""
+    kind = FORMATS[path.suffix.lower()]
+    if kind == "ndjson":
+        return None
+    if kind == "parquet":
+        return list(pq.read_schema(path).names)
+    with path.open("rb") as source:
+        return _header(source)
+
+
+def documents(part: Part, request: type[BaseModel], key: bytes, size: int) -> Iterator[list[Line]]:
+    """The rows of `part` as JSON documents, in lists of up to `size`. `key` digests lines too long to keep.
+
+    An NDJSON row is its line as it stands. In CSV a dot leads into an object (`customer.country`); a cell is the text
+    itself where the contract takes text there, else JSON; an empty cell says nothing. A null in Parquet is null where
+    the contract takes one, else it says nothing.
+    """
+    rows: Iterable[Line]
+    if part.format == "ndjson":
+        rows = _lines(part, key)
+    elif part.format == "csv":
+        rows = _cells(part, request)
+    else:
+        rows = _columns(part, request, size)
+    rows = iter(rows)
+    while batch := list(islice(rows, size)):
+        yield batch
+
+
+def _lines(part: Part, key: bytes) -> Iterator[Line]:
+    with part.path.open("rb") as source:
+        source.seek(part.start)
+        for line in raw_lines.read(source, key):
+            yield line
+            if source.tell() >= part.end:
+                return
+
+
+def _columns(part: Part, request: type[BaseModel], size: int) -> Iterator[bytes]:
+    left_out = {
+        name
+        for name, schema in request.model_json_schema().get("properties", {}).items()
+        if not request.model_fields[name].is_required() and not _takes("null", schema, {})
+    }
+    file = pq.ParquetFile(part.path)
+    for batch in file.iter_batches(size, row_groups=range(part.start, part.end)):
+        for row in batch.to_pylist():
+            for name in left_out:
+                if row.get(name) is None:
+                    row.pop(name, None)
+            yield orjson.dumps(row, default=str, option=orjson.OPT_UTC_Z)
+
+
+def _cells(part: Part, request: type[BaseModel]) -> Iterator[bytes]:
+    with part.path.open("rb") as source:
+        names = _header(source)
+        schema = request.model_json_schema()
+        places = [(name.split("."), _takes_text(name.split("."), schema)) for name in names]
+        source.seek(part.start)
+        text = io.TextIOWrapper(
+            io.BufferedReader(_Range(source, part.end)), encoding="utf-8", errors="surrogateescape", newline=""
+        )
+        try:
+            for row in csv.reader(text):
+                yield _document(row, places)
+        except csv.Error as error:
+            raise DataError(f"{part.path} is no CSV from row {part.first_row} on: {error}.") from error
+
+
+def _document(row: Sequence[str], places: Sequence[tuple[list[str], bool]]) -> bytes:
+    """A row of cells as a document. One of another number of cells than the header has is a list, which no contract
+    takes; bytes that are no UTF-8 stay what they were, for the gatekeeper to say so."""
+    if not row:
+        return b""
+    if len(row) != len(places):
+        return orjson.dumps([len(row)])
+    document: dict[str, Any] = {}
+    for cell, (path, text) in zip(row, places, strict=True):
+        if not cell:
+            continue
+        holder = document
+        for name in path[:-1]:
+            holder = holder.setdefault(name, {})
+        holder[path[-1]] = cell if text else _value(cell)
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        return json.dumps(document, ensure_ascii=False).encode(errors="surrogateescape")
+
+
+def _value(cell: str) -> Any:
+    try:
+        return orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return cell
+
+
+def _takes_text(path: Sequence[str], schema: Mapping[str, Any]) -> bool:
+    """Whether the contract takes text at `path`, or knows nothing of it."""
+    definitions = schema.get("$defs", {})
+    found: Mapping[str, Any] | None = schema
+    for name in path:
+        inside = [part.get("properties", {}).get(name) for part in _alternatives(found or {}, definitions)]
+        found = next((part for part in inside if part is not None), None)
+    if found is None:
+        return True
+    anything = all({"type", "enum", "const"}.isdisjoint(part) for part in _alternatives(found, definitions))
+    return anything or _takes("string", found, definitions)
+
+
+def _takes(kind: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> bool:
+    for part in _alternatives(schema, definitions):
+        constants = part.get("enum", [part["const"]] if "const" in part else [])
+        if part.get("type") == kind or (kind == "string" and any(isinstance(value, str) for value in constants)):
+            return True
+    return False
+
+
+def _alternatives(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if "$ref" in schema:
+        yield from _alternatives(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions)
+        return
+    yield schema
+    for part in (*schema.get("anyOf", ()), *schema.get("allOf", ()), *schema.get("oneOf", ())):
+        yield from _alternatives(part, definitions)
+
+
+class _Range(io.RawIOBase):
+    """A file from where it stands up to `end`, as a file of its own."""
+
+    def __init__(self, source: BinaryIO, end: int) -> None:
+        self._source = source
+        self._left = end - source.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        read = self._source.read(min(self._left, len(buffer)))
+        buffer[: len(read)] = read
+        self._left -= len(read)
+        return len(read)
