@@ -85,6 +85,51 @@ def test_the_workflows_that_may_commit_are_known(checkout: Path) -> None:
     assert {"train.yml", "promote.yml", "rollback.yml"} <= set(committing())
 
 
+@pytest.mark.parametrize(
+    ("chosen", "changed", "trained"),
+    [
+        ("", "data/cakes/more.ndjson", ["cakes"]),
+        ("", "steps/train.py", ["cakes", "orders"]),
+        ("", "data/other/more.ndjson", []),
+        ("orders", "data/cakes/more.ndjson", ["orders"]),
+    ],
+)
+def test_training_takes_the_model_that_a_person_names_else_what_changed(
+    chosen: str, changed: str, trained: list[str], checkout: Path, world: World
+) -> None:
+    if shutil.which("jq") is None:
+        pytest.skip("jq is not installed")
+    text, clone = listing(checkout), clone_with_rooms(world, changed)
+    outputs = run(text, clone, CHOSEN=chosen, BASE="HEAD^")
+    assert outputs == f"models={json.dumps(trained, separators=(',', ':'))}\n"
+
+
+@pytest.mark.parametrize("name", ["nosuch", ".*"])
+def test_training_refuses_a_model_that_is_none(name: str, checkout: Path, world: World) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run(listing(checkout), clone_with_rooms(world, "steps/train.py"), CHOSEN=name, BASE="HEAD^")
+    assert b"there are: cakes, orders" in refused.value.stdout
+
+
+def listing(checkout: Path) -> str:
+    """The script of train.yml that says which models are trained."""
+    steps = workflow(checkout, "train.yml")["jobs"]["models"]["steps"]
+    (found,) = [it["run"] for it in steps if it.get("id") == "touched"]
+    return str(found)
+
+
+def clone_with_rooms(world: World, changed: str) -> Path:
+    """A clone of two rooms whose last commit has changed one file."""
+    GitopsRepository.open()
+    clone = world.clone()
+    for path in ("bentos/cakes/problem.yaml", "bentos/orders/problem.yaml", changed):
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+        (clone / path).write_text("")
+        world.git("add", ".", at=clone)
+        world.git("commit", "--quiet", "--allow-empty", "--message", path, at=clone)
+    return clone
+
+
 def script(checkout: Path, step: str) -> str:
     steps = workflow(checkout, "check-promotion.yml")["jobs"]["check"]["steps"]
     (found,) = [it["run"] for it in steps if step in (it.get("id"), it.get("name"))]
