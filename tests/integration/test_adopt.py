@@ -16,6 +16,7 @@ from bakehouse.errors import BakehouseError, DeliveryError, GateError, ReleaseEr
 from commands.main import main
 from gitops.adoption import adopt
 from gitops.audit import audit
+from gitops.commits import Change
 from gitops.environment import Place
 from gitops.history import releases
 from gitops.holds import held
@@ -238,6 +239,17 @@ def test_a_revision_that_never_had_the_release_or_is_not_of_the_branch_is_refuse
         adopt(repository, PRODUCTION, stray)
     with pytest.raises(ReleaseError, match="no revision"):
         adopt(repository, PRODUCTION, "f" * 40)
+
+
+def test_an_adoption_of_what_was_never_there_is_found_in_history(
+    repository: GitopsRepository, promotions: list[str]
+) -> None:
+    document = release(3, made=MADE, champion=2)
+    said = {"Environment": "production", "Adopted-From": promotions[0], **document.trailers()}
+    files = {f"{PRODUCTION.release}/{name}": text.encode() for name, text in document.files().items()}
+    repository.commit(lambda _: Change("Adopt it", files, said))
+    (found,) = audit(repository).breaks
+    assert "never had" in found.said
 
 
 def test_what_else_has_changed_stays_and_is_said_to_come_with_the_resumption(

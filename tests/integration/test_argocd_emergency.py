@@ -15,6 +15,7 @@ import pytest
 from bakehouse.errors import GateError, ReleaseError
 from commands.main import main
 from gitops.adoption import adopt
+from gitops.application import look
 from gitops.history import releases
 from gitops.promotion import promote
 from tests.argocd_world import ArgoWorld, argo_world
@@ -118,6 +119,13 @@ def test_an_emergency_ends_with_git_and_the_cluster_agreed_and_nothing_restarted
     assert running(argo) == before
     with pytest.raises(GateError, match="it answers nonsense"):
         promote(argo.repository, MODEL, place.environment, proposals=tmp_path)
+
+    # The same line resumes what was paused by the button, which switches automation off and leaves it there.
+    off = json.dumps({"spec": {"syncPolicy": {"automated": {"enabled": False}}}})
+    argo.cluster.kubectl("patch", "application", app, "--namespace=argocd", "--type=merge", "--patch", off)
+    assert not look(place).application.automated
+    argo.cluster.run(*resume)
+    assert look(place).application.automated
 
     # Where kubectl is not at hand, Argo CD's own program is asked, and answers the same.
     programs = tmp_path / "programs"
