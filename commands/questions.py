@@ -105,6 +105,10 @@ def board(
     file: Annotated[
         Path | None, typer.Option("--to", help="Where the page is written.", metavar="FILE", show_default=False)
     ] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(help="Write what is released and held for Prometheus, too.", metavar="FILE", show_default=False),
+    ] = None,
     reports: Annotated[
         str | None,
         typer.Option(help="Where reports are published, named by their digests.", metavar="URL", show_default=False),
@@ -118,12 +122,15 @@ def board(
     from bakehouse import workspace
     from gitops import answers
     from gitops.board import board as ask
+    from gitops.board_metrics import exposition
     from gitops.board_page import links_from, page, write
 
     if reports is not None and not reports.startswith(("https://", "http://")):
         raise typer.BadParameter(f"{reports} is no address such as https://reports.example.com", param_hint="--reports")
     asked = repository()
     found = ask(asked, limit or None)
+    if metrics is not None:
+        write(exposition(found), metrics)
     if as_json:
         display.document(answers.board_value(found))
         return

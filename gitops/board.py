@@ -42,7 +42,8 @@ class Happening:
 @dataclass(frozen=True)
 class Lane:
     """A model in one environment. `earlier` counts the happenings that are left out, `before` is the model version
-    that a rollback goes back to, `problem` says what can't be read."""
+    that a rollback goes back to, `problem` says what can't be read; a hold that can't be read holds as well
+    (`is_held`)."""
 
     place: Place
     release: Release | None
@@ -52,6 +53,7 @@ class Lane:
     happenings: tuple[Happening, ...]
     earlier: int
     problem: str
+    is_held: bool
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,17 @@ class _Reading:
         own = self.timelines[place].touches
         landed = own[0].commit if own and own[0].blob is not None else None
         happenings, left_out = self._happenings(place)
-        return Lane(place, release, landed, hold, before, happenings, left_out, " ".join(problems))
+        return Lane(
+            place,
+            release,
+            landed,
+            hold,
+            before,
+            happenings,
+            left_out,
+            " ".join(problems),
+            place.hold in self.snapshot.files,
+        )
 
     def _happenings(self, place: Place) -> tuple[tuple[Happening, ...], int]:
         """The newest, and how many are left out. A rollback's own hold is part of it."""

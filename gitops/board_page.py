@@ -89,7 +89,7 @@ def write(text: str, file: Path) -> None:
     except OSError as error:
         with suppress(OSError):
             made.unlink()
-        raise ConfigurationError(f"{file} can't be written: {error.strerror}.", "Name another with --to.") from error
+        raise ConfigurationError(f"{file} can't be written: {error.strerror}.", "Name another file.") from error
 
 
 def strip(model: ModelBoard) -> tuple[int, list[tuple[str, list[Bar]]]]:
