@@ -142,19 +142,26 @@ def hold(
     environment: Environment,
     reason: Annotated[str, typer.Option("--reason", help="Why; needed to hold.")] = "",
     lift: Annotated[bool, typer.Option("--lift", help="Remove the hold.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Let no release of a model into an environment, until the hold is lifted."""
-    from gitops import holds
-    from gitops.environment import Place
+    from gitops import answers, holds
+    from gitops.environment import Place, is_released
 
     if lift == bool(reason):
         raise typer.BadParameter("give a reason to hold, or --lift to remove the hold", param_hint="--reason")
-    place = Place(environment, model)
-    made = holds.lift(repository(), place) if lift else holds.hold(repository(), place, reason)
+    place, asked = Place(environment, model), repository()
+    made = holds.lift(asked, place) if lift else holds.hold(asked, place, reason)
+    known = is_released(asked.at(), model)
+    if as_json:
+        display.document(answers.hold_value(place, not lift, made, known))
+        return
     if made is not None:
         display.say(f"{place} is {'no longer ' if lift else ''}held (commit {made.short}).")
     else:
         display.say(f"{place} is {'not held' if lift else 'held for that reason already'}; nothing was changed.")
+    if not known:
+        display.say(f"No environment has a release of {model}: make sure that this is its name.")
 
 
 def _show_untouched(lines: Sequence[str]) -> None:

@@ -145,6 +145,17 @@ def rollback_value(done: Rollback) -> dict[str, Any]:
     }
 
 
+def hold_value(place: Place, held: bool, made: Commit | None, known: bool) -> dict[str, Any]:
+    """A hold or its end for JSON. `known` says whether any environment has a release of the model."""
+    return {
+        "environment": place.environment,
+        "model": place.model,
+        "held": held,
+        "commit": made.sha if made is not None else None,
+        "is_released": known,
+    }
+
+
 def adoption_value(done: Adoption) -> dict[str, Any]:
     """An adoption for JSON."""
     return {

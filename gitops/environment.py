@@ -130,6 +130,11 @@ def places(snapshot: Snapshot) -> tuple[Place, ...]:
     return tuple(sorted((place for place in found if place.environment in known), key=lambda it: (it.model, it.folder)))
 
 
+def is_released(snapshot: Snapshot, model: str) -> bool:
+    """Whether any environment has a release of that model."""
+    return any(Place(environment, model).document in snapshot.files for environment in environments(snapshot))
+
+
 def replaced_release(snapshot: Snapshot, target: Place, source: dict[str, Blob]) -> dict[str, bytes | Blob | None]:
     """The files that make `target`'s release folder exactly the given one (by file name within the folder), and its
     kustomization where it has none."""

@@ -76,6 +76,23 @@ def test_the_way_there_and_back(world: World, repository: GitopsRepository, bake
     assert kinds == ["hold lifted", "rolled back", "released", "released"]
 
 
+def test_a_hold_of_a_model_that_is_nowhere_says_that_the_name_may_be_a_slip(
+    repository: GitopsRepository, bakehouse: Bakehouse
+) -> None:
+    slip = "No environment has a release of"
+    assert slip in bakehouse("hold", "order", "--env", "production", "--reason", "stocktaking")
+    assert slip not in bakehouse("hold", "orders", "--env", "production", "--reason", "stocktaking")
+    lifted = bakehouse.json("hold", "orders", "--env", "production", "--lift")
+    commit = repository.at(repository.fetch()).revision
+    assert lifted == {
+        "environment": "production",
+        "model": "orders",
+        "held": False,
+        "commit": commit,
+        "is_released": True,
+    }
+
+
 def test_questions_answer_in_columns_and_in_json(repository: GitopsRepository, bakehouse: Bakehouse) -> None:
     bakehouse("promote", "orders", "--to", "production")
     repository.fetch()
