@@ -32,11 +32,11 @@ class Judged:
     positive: str
 
 
-def figures(judged: Judged, seed: int) -> dict[str, Figure]:
+def figures(judged: Judged, seed: int, weights: Floats | None = None) -> dict[str, Figure]:
     """Accuracy, macro F1, and precision, recall and F1 of each class; and of the probability: log loss, the area under
     the ROC curve, average precision and calibration error. Each with its 95 % bootstrap interval, rows drawn alike for
-    every model of the same seed."""
-    weights = evaluation.replicates(len(judged.truth), seed)
+    every model of the same seed, or as `weights` says."""
+    weights = evaluation.replicates(len(judged.truth), seed) if weights is None else weights
     truth, flagged, probability = judged.truth, judged.flagged, judged.probability
     found = {"accuracy": evaluation.figure(evaluation.mean(truth == flagged, weights))}
     by_class = {
@@ -58,10 +58,10 @@ def figures(judged: Judged, seed: int) -> dict[str, Figure]:
     return found
 
 
-def gains(candidate: Judged, champion: Judged, seed: int) -> dict[str, Figure]:
+def gains(candidate: Judged, champion: Judged, seed: int, weights: Floats | None = None) -> dict[str, Figure]:
     """How much more often the candidate is right than the champion, and how often they agree, on the same rows drawn
-    together."""
-    weights = evaluation.replicates(len(candidate.truth), seed)
+    together, or as `weights` says."""
+    weights = evaluation.replicates(len(candidate.truth), seed) if weights is None else weights
     right = (candidate.flagged == candidate.truth).astype(np.float64) - (champion.flagged == champion.truth)
     return {
         "champion_accuracy_gain": evaluation.figure(evaluation.mean(right, weights)),

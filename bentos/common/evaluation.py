@@ -25,6 +25,16 @@ def replicates(rows: int, seed: int, times: int = 1_000) -> Floats:
     return np.vstack([np.ones(rows), drawn])
 
 
+def block_replicates(rows: int, block: int, seed: int, times: int = 1_000) -> Floats:
+    """The like for rows in the order of time, of which neighbours are not independent: blocks of `block` successive
+    rows are drawn, the first row following the last (circular block bootstrap, Politis and Romano 1992)."""
+    starts = np.random.default_rng(seed).integers(rows, size=(times, -(-rows // block)))
+    places = ((starts[:, :, None] + np.arange(block)) % rows).reshape(times, -1)[:, :rows]
+    counts = np.zeros((times, rows))
+    np.add.at(counts, (np.arange(times)[:, None], places), 1.0)
+    return np.vstack([np.ones(rows), counts])
+
+
 def figure(by_replicate: Floats, *, greater_is_better: bool | None = True) -> Figure:
     """The sample's own figure with the percentile interval (95 %) of the replicates. Replicates in which the figure
     does not exist (nothing was flagged, say) are left out."""

@@ -122,6 +122,13 @@ def stratified_folds(
     )
 
 
+def walk_forward_folds(items: Items, folds: int, first: float) -> tuple[Fold, ...]:
+    """`folds` folds of `items`, which stand in the order of time: the share `first` of them is learned from only, the
+    rest is cut into equal successive dev parts, and each is judged by what was learned from all that came before it."""
+    cuts = np.linspace(round(len(items) * first), len(items), folds + 1).round().astype(int).tolist()
+    return tuple(Fold(items[:start], items[start:end]) for start, end in itertools.pairwise(cuts))
+
+
 def margin(winner: Sequence[float], other: Sequence[float], dev_to_train: float) -> Figure:
     """By how much the winner's mean score exceeds another's on the same folds, with the 95 % interval of the corrected
     resampled t-test (Nadeau and Bengio 2003), which allows for folds sharing their training records. `dev_to_train` is
