@@ -70,7 +70,7 @@ class _Question:
     def answer(self) -> Checked:
         history = timeline(self.before.repository, self.place, self.before.revision)
         if not self.after.under(self.place.release):
-            return Checked(self.place, "removal", None, (self._only_this_release(),))
+            return Checked(self.place, "removal", None, (self._only_this_release(may_hold=True),))
         restored = self._restored(history)
         try:
             release = released(self.after, self.place)
@@ -79,7 +79,8 @@ class _Question:
         except ReleaseError as error:
             broken = holds("document", False, "broken", "a release document", self.place.document, str(error))
             return Checked(self.place, restored or "promotion", None, (self._only_this_release(), broken))
-        gates = (self._only_this_release(), *(() if restored else self._as_a_promotion(release, history)))
+        only = self._only_this_release(may_hold=restored is not None)
+        gates = (only, *(() if restored else self._as_a_promotion(release, history)))
         return Checked(self.place, restored or "promotion", release.model_version, gates)
 
     def _restored(self, history: Timeline) -> Literal["rollback"] | None:
@@ -91,14 +92,17 @@ class _Question:
         folder = release_folder(history.repository.at(history.last_revision(earlier)), self.place)
         return "rollback" if folder == release_folder(self.after, self.place) else None
 
-    def _only_this_release(self) -> GateResult:
-        """The diff touches this release folder alone, and what puts it together where it is the first or the last."""
-        strange = [change.path for change in self.changed if not self._belongs(change)]
+    def _only_this_release(self, *, may_hold: bool = False) -> GateResult:
+        """The diff touches this release folder alone, and what puts it together where it is the first or the last. What
+        takes a release back may leave a hold, as `bakehouse rollback` does, and never lift one."""
+        strange = [change.path for change in self.changed if not self._belongs(change, may_hold)]
         more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
         said = f"also {', '.join(strange[:_SHOWN])}{more}" if strange else f"only {self.place.release}"
         return holds("only_release", not strange, said, f"only {self.place.release}", "docs/reference/release.md")
 
-    def _belongs(self, change: Changed) -> bool:
+    def _belongs(self, change: Changed, may_hold: bool) -> bool:
+        if change.path == self.place.hold:
+            return may_hold and change.mode == NORMAL
         if change.path == self.place.kustomization:
             if change.mode is None:
                 return not self.after.under(self.place.release)

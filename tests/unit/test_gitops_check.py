@@ -332,6 +332,34 @@ def test_a_revert_of_a_promotion_is_a_rollback_and_passes_also_while_held(
     assert {"no_hold", "equals_source"} <= set(contributor.misses())
 
 
+def test_a_rollback_passes_with_its_hold_as_the_command_writes_it_and_lifts_none(
+    world: World, repository: GitopsRepository, contributor: Contributor
+) -> None:
+    commit_files(repository, {SETTINGS: NO_CONDITIONS})
+    base = promote(repository, "orders", "production", proposals=world.bodies).commit
+    written = roll_back(repository, PRODUCTION, reason="too many false alarms").commit
+    world.git("fetch", "--quiet", at=contributor.folder)
+    world.git("reset", "--quiet", "--hard", written, at=contributor.folder)
+    world.git("update-ref", "refs/heads/main", base)
+    found = contributor.checked()
+    assert (found.kind, found.model_version) == ("rollback", 1)
+    assert all(gate.passed for gate in found.gates)
+    repository.fetch()
+    holds.hold(repository, PRODUCTION, "it is broken")
+    world.git("fetch", "--quiet", at=contributor.folder)
+    world.git("reset", "--quiet", "--hard", "origin/main", at=contributor.folder)
+    world.git("revert", "--no-edit", base, at=contributor.folder)
+    (contributor.folder / PRODUCTION.hold).unlink()
+    contributor.commit()
+    assert contributor.misses()["only_release"].figure == f"also {PRODUCTION.hold}"
+
+
+def test_a_promotion_brings_no_hold(contributor: Contributor) -> None:
+    (contributor.folder / PRODUCTION.hold).write_text("reason: mine\n")
+    contributor.commit()
+    assert contributor.misses()["only_release"].figure == f"also {PRODUCTION.hold}"
+
+
 def test_a_revert_of_the_first_promotion_takes_the_release_out(world: World, repository: GitopsRepository) -> None:
     commit_release(repository, "staging", release(1))
     done = promote(repository, "orders", "production", proposals=world.bodies)
