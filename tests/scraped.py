@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import httpx
 import yaml
@@ -84,7 +85,6 @@ def exporter() -> Iterator[Exporter]:
 @contextmanager
 def prometheus(program: str, folder: Path, environments: Mapping[str, list[str]]) -> Iterator[Scraping]:
     """Prometheus, scraping these addresses of each environment twice a second, until the block ends."""
-    folder.mkdir(parents=True, exist_ok=True)
     targets = [
         {"targets": [address.removeprefix("http://") for address in addresses], "labels": {"environment": name}}
         for name, addresses in environments.items()
@@ -93,6 +93,14 @@ def prometheus(program: str, folder: Path, environments: Mapping[str, list[str]]
         "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
         "scrape_configs": [{"job_name": "models", "static_configs": targets}],
     }
+    with configured(program, folder, configuration) as running:
+        yield running
+
+
+@contextmanager
+def configured(program: str, folder: Path, configuration: Mapping[str, Any]) -> Iterator[Scraping]:
+    """Prometheus by this configuration, until the block ends."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     port = free_port()
     command = [

@@ -39,6 +39,7 @@ PROMISED_SECONDS = {
     "status": 1.0,
     "history": 1.0,
     "lineage": 1.0,
+    "board": 2.0,
     "promote": 2.0,
     "release verify": 60.0,
 }
@@ -69,6 +70,7 @@ def _measure(folder: Path, bare: Path, repetitions: int) -> dict[str, Any]:
         "history at a time": ("history", MODELS[0], "--at", "2026-01-01T12:00Z"),
         "lineage": ("lineage", MODELS[0], "--env", "production"),
         "diff": ("diff", MODELS[0]),
+        "board": ("board",),
         "release verify --head": ("release", "verify", "--head"),
     }
     with_cache = _Commands(folder / "state", bare)
