@@ -1,4 +1,4 @@
-"""`bakehouse data`: what changed between two data versions, and the raw data of one to work with."""
+"""`bakehouse data`: batches put under DVC, what changed between two data versions, and the raw data of one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.options import Json, repository
+from commands.options import Json, Model, repository
 from gitops import display
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from steps.data_comparison import DataComparison, Side
 
-app = typer.Typer(help="Data versions: what changed between two, and one of them to work with.", no_args_is_help=True)
+app = typer.Typer(
+    help="Data versions: keep batches, see what changed between two, get one again.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -88,6 +90,26 @@ def checkout(
         return
     for file in files:
         display.say(str(file))
+
+
+@app.command()
+def add(
+    model: Model,
+    batches: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Batches of raw documents.", show_default=False)
+    ],
+    as_json: Json = False,
+) -> None:
+    """Keep batches in the data remote, and write a .dvc file beside each for git to hold."""
+    from steps.data_pointers import add as keep
+
+    kept = keep(model, batches)
+    if as_json:
+        display.document(kept)
+        return
+    for batch in batches:
+        display.say(f"{batch}.dvc")
+    display.say(f"Together they are data version {kept.version}.")
 
 
 def _value(found: DataComparison) -> dict[str, object]:

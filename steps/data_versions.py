@@ -107,6 +107,17 @@ def fetch(model: str, version: str) -> list[Path]:
         return sorted(pointer.with_suffix("").iterdir())
 
 
+def fetch_file(model: str, name: str, md5: str) -> Path:
+    """One file that some data version holds, by its MD5; it is given that name. Raises `DataError` as `fetch` does."""
+    with _zone(model) as (repo, folder):
+        pointer = folder / "files" / md5 / f"{name}.dvc"
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        pointer.write_text(f"outs:\n- md5: {md5}\n  hash: md5\n  path: {name}\n")
+        with _errors_of_dvc(f"fetch the batch {name} (md5 {md5})"):
+            repo.pull(targets=[str(pointer)], force=True)
+        return pointer.with_suffix("")
+
+
 def known() -> dict[str, str]:
     """Every data version that the zone has a pointer to, in whatever run it was kept, with its model."""
     pointers = sorted((workspace.state() / "data").glob("*/*.dvc"))

@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import shutil
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bakehouse.errors import DataError
-from steps import data_versions
+from steps import data_pointers, data_versions
+from steps.ingest import gather
 
 FIRST = b'{"a":1}\n{"a":2}\n'
 SECOND = b'{"a":3}\n\n{"a":4}'
@@ -116,3 +121,140 @@ def test_what_a_killed_run_left_half_copied_is_removed_by_the_next(batches: list
 def test_a_line_across_two_chunks_is_counted_once(batches: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_versions, "CHUNK", 3)
     assert [file.documents for file in data_versions.keep("orders", batches).files] == [2, 3]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, checkout: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git working tree with the checkout's DVC configuration, its state where a checkout has it, and one batch that
+    git holds."""
+    tree = tmp_path / "tree"
+    (tree / "data").mkdir(parents=True)
+    shutil.copytree(checkout / ".dvc", tree / ".dvc", ignore=shutil.ignore_patterns("tmp"))
+    (tree / "data" / "one.ndjson").write_bytes(FIRST)
+    (tree / ".gitignore").write_text(".bakehouse/\n")
+    for arguments in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", "-C", tree, *arguments], check=True)
+    monkeypatch.setenv("BAKEHOUSE_STATE", str(tree / ".bakehouse"))
+    return tree
+
+
+def dvc(tree: Path, *arguments: str) -> str:
+    """DVC's own command, as typed in the tree."""
+    command = [str(Path(sys.executable).parent / "dvc"), *arguments]
+    return subprocess.run(command, cwd=tree, check=True, capture_output=True, text=True).stdout
+
+
+def ignored(tree: Path, name: str) -> bool:
+    command = ["git", "-C", str(tree), "check-ignore", "--quiet", name]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def test_every_batch_that_ships_has_a_dvc_file_that_names_its_bytes(checkout: Path) -> None:
+    """`bakehouse data add MODEL FILE` writes it."""
+    shipped = sorted((checkout / "data").glob("*/*.ndjson"))
+    shipped = [batch for batch in shipped if batch.parent.name != "processed"]
+    assert shipped
+    for batch in shipped:
+        (out,) = yaml.safe_load(batch.with_name(f"{batch.name}.dvc").read_text())["outs"]
+        content = batch.read_bytes()
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        assert out == {"md5": digest, "size": len(content), "hash": "md5", "path": batch.name}
+
+
+def test_dvc_itself_knows_a_batch_that_git_holds_too_and_brings_it_back(tree: Path) -> None:
+    batch = tree / "data" / "one.ndjson"
+    data_pointers.add("orders", [batch])
+    assert "up to date" in dvc(tree, "status")
+    batch.write_bytes(SECOND)
+    assert "modified" in dvc(tree, "status")
+    batch.unlink()
+    shutil.rmtree(tree / ".bakehouse" / "data" / ".dvc" / "cache")
+    dvc(tree, "pull", "data/one.ndjson.dvc")
+    assert batch.read_bytes() == FIRST
+    assert not ignored(tree, "data/one.ndjson")
+
+
+def test_a_batch_that_git_does_not_hold_is_ignored_by_it_and_its_dvc_file_is_not(tree: Path) -> None:
+    (tree / "data" / "two.ndjson").write_bytes(SECOND)
+    for _ in range(2):
+        data_pointers.add("orders", [tree / "data" / "two.ndjson"])
+    assert ignored(tree, "data/two.ndjson")
+    assert not ignored(tree, "data/two.ndjson.dvc")
+    assert (tree / "data" / ".gitignore").read_text() == "/two.ndjson\n"
+
+
+def test_a_run_fetches_the_batches_of_which_only_the_dvc_file_is_there(tree: Path) -> None:
+    """In a colleague's clone one batch comes with git, the other from the remote, and not into the tree."""
+    (tree / "data" / "two.ndjson").write_bytes(SECOND)
+    kept = data_pointers.add("orders", [tree / "data" / "one.ndjson", tree / "data" / "two.ndjson"])
+    (tree / "data" / "two.ndjson").unlink()
+    for lost in (".dvc", "orders"):
+        shutil.rmtree(tree / ".bakehouse" / "data" / lost)
+    for named in (["data/*.ndjson"], ["data/*"], ["data/one.ndjson", "data/two.ndjson"]):
+        found = gather("orders", named, tree)
+        assert [path.read_bytes() for path in found] == [FIRST, SECOND]
+        assert data_versions.keep("orders", found) == kept
+    assert not (tree / "data" / "two.ndjson").exists()
+
+
+def test_a_dvc_file_whose_batch_is_lost_is_an_error_that_names_it(tree: Path) -> None:
+    (tree / "data" / "gone.ndjson.dvc").write_text(f"outs:\n- md5: {'a' * 32}\n  size: 1\n  path: gone.ndjson\n")
+    with pytest.raises(DataError, match=rf"fetch the batch gone\.ndjson \(md5 {'a' * 32}\)"):
+        gather("orders", ["data/gone.ndjson"], tree)
+
+
+@pytest.mark.parametrize("content", ["", "outs: []", "outs:\n- md5: ../../etc\n  size: 1\n  path: x\n", "a: [", "\xff"])
+def test_what_is_no_dvc_file_of_a_batch_is_said(content: str, tree: Path) -> None:
+    (tree / "data" / "odd.ndjson.dvc").write_text(content, encoding="latin-1")
+    with pytest.raises(DataError, match=r"odd\.ndjson\.dvc is no \.dvc file of one batch"):
+        gather("orders", ["data/odd.ndjson"], tree)
+
+
+def test_a_batch_that_is_missing_is_not_added(tree: Path) -> None:
+    with pytest.raises(DataError, match=r"No file is there for .*gone\.ndjson"):
+        data_pointers.add("orders", [tree / "data" / "one.ndjson", tree / "data" / "gone.ndjson"])
+    assert not list((tree / "data").glob("*.dvc"))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket on a moto server of this test's own, and the environment that a client of it has."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    boto3.client("s3").create_bucket(Bucket="data")
+    yield "data"
+    server.stop()
+
+
+def test_on_s3_a_data_version_and_a_batch_survive_the_loss_of_everything_here(
+    bucket: str, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Endpoint and credentials are those that every AWS client reads from its environment."""
+    import boto3
+
+    monkeypatch.setenv("BAKEHOUSE_DATA_REMOTE", f"s3://{bucket}/team")
+    kept = data_pointers.add("orders", [tree / "data" / "one.ndjson"])
+    keys = [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
+    assert sorted(keys) == sorted(f"team/files/md5/{md5[:2]}/{md5[2:]}" for md5 in (kept.version, kept.files[0].md5))
+    shutil.rmtree(tree / ".bakehouse")
+    (tree / "data" / "one.ndjson").unlink()
+    assert [file.read_bytes() for file in data_versions.files(kept)] == [FIRST]
+    shutil.rmtree(tree / ".bakehouse")
+    assert [path.read_bytes() for path in gather("orders", ["data/one.ndjson"], tree)] == [FIRST]
+    assert not (tree / ".bakehouse" / "data" / "remote").exists()
+
+
+def test_a_bucket_that_is_not_there_is_an_error_that_says_what_could_not_be_kept(
+    bucket: str, batches: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAKEHOUSE_DATA_REMOTE", f"s3://{bucket}-elsewhere/team")
+    with pytest.raises(DataError, match="DVC can't keep data version"):
+        data_versions.keep("orders", batches)
