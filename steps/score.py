@@ -66,9 +66,9 @@ def score(
     workers: int,
     cluster: str | None,
     price_per_core_hour: float | None,
-) -> tuple[Annotated[Path, "scored"], Annotated[Report, "report"], Annotated[Cost, "cost"]]:
-    """Write `<output>/<model>-<model version>-<data version>/`, `output` being seen from the checkout. What is there
-    already is not scored again."""
+) -> tuple[Annotated[str, "scored"], Annotated[Report, "report"], Annotated[Cost, "cost"]]:
+    """Write `<output>/<model>-<model version>-<data version>/`, `output` being seen from the checkout, and hand on its
+    name, not its content. What is there already is not scored again."""
     parent = workspace.root() / output
     target, report, cost = score_plan(
         plan,
@@ -91,7 +91,7 @@ def score(
     for field, words, count in report.reasons:
         logger.info("  refused %d rows for %s: %s", count, field, words)
     logger.info("%s", cost.describe())
-    return target, report, cost
+    return str(target), report, cost
 
 
 def score_plan(

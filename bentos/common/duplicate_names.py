@@ -100,8 +100,6 @@ def _strings_of_models(model: type[BaseModel]) -> Strings | None:
 def _strings_of(annotation: Any) -> Strings | None:
     """The rule for a field; None for a type whose JSON is not known here, whose documents are all read again."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation is Any:
-        return _all
     if origin is typing.Annotated:
         return _strings_of(arguments[0])
     if origin in (typing.Union, types.UnionType):
@@ -138,9 +136,3 @@ def _none(value: Any) -> int:
 
 def _one(value: Any) -> int:
     return 0 if value is None else 1
-
-
-def _all(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(map(_all, value.values()))
-    return sum(map(_all, value)) if isinstance(value, list) else int(isinstance(value, str))

@@ -38,6 +38,11 @@ def read(source: BinaryIO, key: bytes) -> Iterator[Line]:
         yield Overlong(length, digest.hexdigest())
 
 
+def overlong(line: bytes, key: bytes) -> Overlong:
+    """What is kept of a line that is too long, where it is at hand whole."""
+    return Overlong(len(line), hmac.digest(key, line, "sha256").hex())
+
+
 def up_to(size: int, lines: Iterator[Line]) -> Iterator[Line]:
     """The next of `lines`, up to the one with which they reach `size` bytes."""
     for line in lines:

@@ -5,6 +5,8 @@ Contract, features, graph and response are the service's own; nothing is read or
 
 from __future__ import annotations
 
+import gc
+import threading
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,6 @@ import pyarrow as pa
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
 from bakehouse.errors import ConfigurationError
-from bentos.common.duplicate_names import DuplicateNames
 from bentos.common.judging import DOCUMENT, Judge, Refusal, overlong, refused
 from bentos.common.masking import PII, masker, models, pii
 from bentos.common.predictor import Predictor, RefusedError
@@ -107,7 +108,6 @@ class Scorer:
         self._version = model_version
         self._keep = tuple(keep)
         self._adapter = TypeAdapter(self.request)
-        self._duplicate_names = DuplicateNames(self.request)
         self._judge = Judge(Asked(self.request), key, datetime.now(UTC))
         self._masker = masker(self.request, key)
         answers = [pa.field(name, arrow_type(field.annotation)) for name, field in self._fields().items()]
@@ -118,10 +118,14 @@ class Scorer:
 
     def score(self, documents: Sequence[Line]) -> Scored:
         """Answer each row that the contract takes. A refusal's place is the row's among `documents`."""
+        with _uncollected:
+            return self._score(documents)
+
+    def _score(self, documents: Sequence[Line]) -> Scored:
         places: list[int] = []
         items: list[BaseModel] = []
         refusals: list[Refusal] = []
-        validate, find = self._adapter.validate_json, self._duplicate_names.find
+        validate = self._adapter.validate_json
         context = {"now": datetime.now(UTC)}
         for place, document in enumerate(documents):
             if isinstance(document, Overlong):
@@ -131,9 +135,6 @@ class Scorer:
                 item = validate(document, context=context)
             except ValidationError as error:
                 refusals.append(self._judge.refusal(place, document, error))
-                continue
-            if (twice := find(document, item)) is not None:
-                refusals.append(self._refused(place, document, item, twice, "Name stands twice"))
                 continue
             places.append(place)
             items.append(item)
@@ -165,12 +166,11 @@ class Scorer:
                 odd = dict.fromkeys(np.flatnonzero(~finite).tolist(), "Numbers in it are too large to compute with")
             for index in sorted((index for index in odd if index is not None), reverse=True):
                 place, item = places.pop(index), items.pop(index)
-                refusals.append(self._refused(place, cast(bytes, documents[place]), item, "", odd[index]))
+                refusals.append(self._refused(place, cast(bytes, documents[place]), item, odd[index]))
         return {}
 
-    def _refused(self, place: int, document: bytes, item: BaseModel, field: str, reason: str) -> Refusal:
-        named = field if field in self._masker.names else DOCUMENT
-        return refused(place, len(document), [(named, reason)], record=self._masker(item))
+    def _refused(self, place: int, document: bytes, item: BaseModel, reason: str) -> Refusal:
+        return refused(place, len(document), [(DOCUMENT, reason)], record=self._masker(item))
 
     def _answers(self, items: Sequence[BaseModel], arrays: Arrays) -> pa.Table:
         if not items:
@@ -187,6 +187,32 @@ class Scorer:
 
     def _fields(self) -> dict[str, Any]:
         return {name: field for name, field in self._room.response.model_fields.items() if name != MODEL_VERSION}
+
+
+class _Uncollected:
+    """A time without garbage collection, on any number of threads at once: a row is dozens of objects that die together
+    and in no cycle, and looking for cycles among them takes as long as making them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._collected = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._collected = gc.isenabled()
+                gc.disable()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._collected and not self._inside:
+                gc.enable()
+
+
+_uncollected = _Uncollected()
 
 
 def _predictor(room: Room) -> Predictor[Any, Any]:

@@ -10,8 +10,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -35,6 +34,8 @@ FORMATS: Mapping[str, Format] = {
     ".pq": "parquet",
 }
 PART_BYTES = 16 << 20
+BATCH_BYTES = 1 << 19
+BATCH_ROWS = 1_024
 CHUNK = 1 << 20
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
 
@@ -190,42 +191,52 @@ def columns(path: Path) -> list[str] | None:
         return _header(source)
 
 
-def documents(part: Part, request: type[BaseModel], key: bytes, size: int) -> Iterator[list[Line]]:
-    """The rows of `part` as JSON documents, in lists of up to `size`. `key` digests lines too long to keep.
+def documents(part: Part, request: type[BaseModel], key: bytes, size: int = BATCH_BYTES) -> Iterator[list[Line]]:
+    """The rows of `part` as JSON documents, in lists of about `size` bytes. `key` digests lines too long to keep.
 
     An NDJSON row is its line as it stands. In CSV a dot leads into an object (`customer.country`); a cell is the text
     itself where the contract takes text there, else JSON; an empty cell says nothing. A null in Parquet is null where
     the contract takes one, else it says nothing.
     """
-    rows: Iterable[Line]
     if part.format == "ndjson":
-        rows = _lines(part, key)
-    elif part.format == "csv":
-        rows = _cells(part, request)
-    else:
-        rows = _columns(part, request, size)
-    rows = iter(rows)
-    while batch := list(islice(rows, size)):
+        yield from _lines(part, key, size)
+        return
+    batch: list[Line] = []
+    held = 0
+    for document in _cells(part, request) if part.format == "csv" else _columns(part, request):
+        batch.append(document)
+        held += len(document)
+        if held >= size:
+            yield batch
+            batch, held = [], 0
+    if batch:
         yield batch
 
 
-def _lines(part: Part, key: bytes) -> Iterator[Line]:
+def _lines(part: Part, key: bytes, size: int) -> Iterator[list[Line]]:
+    """A part is longer than planned only where a line is, and that one is not read whole."""
     with part.path.open("rb") as source:
         source.seek(part.start)
-        for line in raw_lines.read(source, key):
-            yield line
-            if source.tell() >= part.end:
-                return
+        left = part.end - part.start
+        if left > 2 * PART_BYTES:
+            for line in raw_lines.read(source, key):
+                yield [line]
+                if source.tell() >= part.end:
+                    return
+        # readlines stops after the line that takes it beyond its hint; a hint of 0 would be none.
+        while left > 0 and (lines := source.readlines(min(size, left - 1)) if left > 1 else [source.readline()]):
+            left -= sum(map(len, lines))
+            yield [line if len(line) <= raw_lines.LONGEST else raw_lines.overlong(line, key) for line in lines]
 
 
-def _columns(part: Part, request: type[BaseModel], size: int) -> Iterator[bytes]:
+def _columns(part: Part, request: type[BaseModel]) -> Iterator[bytes]:
     left_out = {
         name
         for name, schema in request.model_json_schema().get("properties", {}).items()
         if not request.model_fields[name].is_required() and not _takes("null", schema, {})
     }
     file = pq.ParquetFile(part.path)
-    for batch in file.iter_batches(size, row_groups=range(part.start, part.end)):
+    for batch in file.iter_batches(BATCH_ROWS, row_groups=range(part.start, part.end)):
         for row in batch.to_pylist():
             for name in left_out:
                 if row.get(name) is None:

@@ -27,7 +27,6 @@ from bentos.common.room import load_room
 from bentos.common.scoring import MODEL_VERSION, Scored, Scorer
 from bentos.common.scoring_files import Part, Plan, documents
 
-BATCH_ROWS = 4_096
 GROUP_ROWS = 65_536
 GRAPH = "_model.onnx"
 JOB = "_job.json"
@@ -141,7 +140,7 @@ def score_part(job: Job, part: Part) -> PartReport:
     reasons: Counter[tuple[str, str]] = Counter()
     row, scored, waiting = part.first_row, 0, []
     with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        for batch in documents(part, loaded.request, masking_key(), BATCH_ROWS):
+        for batch in documents(part, loaded.request, masking_key()):
             answered = loaded.score(batch)
             waiting.append(_table(answered, row, fixed, schema))
             quarantine += [_refused(part, row, refusal) for refusal in answered.refusals]
