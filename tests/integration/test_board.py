@@ -173,6 +173,17 @@ def test_a_setting_that_can_not_be_read_is_named_above_everything(repository: Gi
     assert found.unread[0] in Page(shown(found)).words
 
 
+def test_environments_stand_in_the_order_in_which_a_release_passes_them(repository: GitopsRepository) -> None:
+    """Not by their names; and two that promote into each other end no reading."""
+    files = {}
+    for name, source in (("abroad", "production"), ("left", "right"), ("right", "left")):
+        folder = f"environments/{name}/settings"
+        files |= {f"{folder}/kustomization.yaml": "kind: Component\n", f"{folder}/promotion.yaml": f"from: {source}\n"}
+    commit_files(repository, files)
+    found = [name for name in board(repository).environments if name not in ("left", "right")]
+    assert found == ["staging", "production", "abroad"]
+
+
 def test_where_nothing_is_released_the_board_says_so(repository: GitopsRepository) -> None:
     assert "Nothing is released yet" in Page(shown(board(repository))).words
 
