@@ -113,7 +113,8 @@ def test_what_came_next_must_be_of_the_next_trading_day(day: int, reason: str) -
 def test_what_came_next_can_not_lie_in_the_future() -> None:
     (record,) = prices.questions(prices.made_days(1, WINDOW + 1))
     line, then = json.dumps(record), datetime.combine(date.fromisoformat(record["next"]["day"]), datetime.min.time())
-    assert Record.model_validate_json(line, context={"now": then.replace(tzinfo=UTC)})
+    admitted = Record.model_validate_json(line, context={"now": then.replace(tzinfo=UTC)})
+    assert admitted.next.close == record["next"]["close"]
     before = datetime.combine(date.fromisoformat(record["window"][-1]["day"]), datetime.min.time(), UTC)
     with pytest.raises(ValidationError, match=r"next\.day must not be in the future"):
         Record.model_validate_json(line, context={"now": before})
