@@ -139,7 +139,10 @@ def score_part(job: Job, part: Part) -> PartReport:
     quarantine: list[bytes] = []
     reasons: Counter[tuple[str, str]] = Counter()
     row, scored, waiting = part.first_row, 0, []
-    with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+    texts = [
+        field.name for field in schema if not pa.types.is_primitive(field.type) and not pa.types.is_nested(field.type)
+    ]
+    with pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=texts) as writer:
         for batch in documents(part, loaded.request, masking_key()):
             answered = loaded.score(batch)
             waiting.append(_table(answered, row, fixed, schema))
