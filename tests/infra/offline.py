@@ -48,11 +48,14 @@ class Terraform:
     folder: Path
     environment: Mapping[str, str]
 
-    def run(self, root: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run one command in a root (a folder of the copy) and return what it printed."""
+    def run(
+        self, root: str, *arguments: str, check: bool = True, given: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one command in a root (a folder of the copy), with `given` on its input, and return what it printed."""
         done = subprocess.run(
             ["terraform", f"-chdir={self.folder / root}", *arguments],
             env=dict(self.environment),
+            input=given,
             capture_output=True,
             text=True,
             check=False,

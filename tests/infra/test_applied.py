@@ -105,12 +105,14 @@ def test_each_root_keeps_its_own_state_in_the_bucket_of_its_environment(platform
         assert {item["Key"] for item in listed["Contents"]} == {f"{root}.tfstate" for root in offline.ROOTS}
 
 
-def test_one_more_room_is_one_more_repository_and_three_more_roles(platforms: dict[str, Platform]) -> None:
+def test_every_room_has_its_repository_and_its_three_roles(platforms: dict[str, Platform]) -> None:
+    """The rooms as committed, and the one more that only the tests have."""
+    rooms = {path.parent.name for path in (offline.CHECKOUT / "bentos").glob("*/problem.yaml")} | {SECOND_MODEL}
     for platform in platforms.values():
-        assert SECOND_MODEL in platform.outputs("storage")["registry"]["repositories"]
+        assert platform.outputs("storage")["registry"]["repositories"].keys() == rooms
         identity = platform.outputs("identity")
-        kinds = ("service_role_arns", "training_role_arns", "monitoring_role_arns")
-        assert all(SECOND_MODEL in identity[kind] for kind in kinds)
+        for kind in ("service_role_arns", "training_role_arns", "monitoring_role_arns"):
+            assert identity[kind].keys() == rooms, kind
 
 
 def _kind(address: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import re
 import shutil
 from pathlib import Path
@@ -76,6 +77,17 @@ def test_no_root_or_module_names_an_environment() -> None:
         code = "\n".join(line.partition("#")[0] for line in path.read_text().splitlines())
         code = re.sub(r"(description|error_message)\s*=.*", "", code)
         assert not named.search(code), f"{path}: {named.search(code)}"
+
+
+@pytest.mark.parametrize("environment", offline.ENVIRONMENTS)
+def test_the_models_that_get_repositories_and_roles_are_the_rooms(environment: str, copy: offline.Terraform) -> None:
+    """No value lists a model: Terraform itself finds the rooms, and no folder beside them."""
+    (copy.folder / "storage" / "offline_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+    (copy.folder.parent / "bentos" / "common").mkdir(exist_ok=True)
+    copy.run("storage", "init", "-reconfigure")
+    found = copy.run("storage", "console", *offline.values(environment, "storage"), given="jsonencode(local.models)\n")
+    served = {path.parent.name for path in (offline.CHECKOUT / "bentos").glob("*/service.py")} - {"common"}
+    assert set(json.loads(json.loads(found.stdout))) == served
 
 
 def test_a_root_refuses_an_environment_that_is_misspelt(copy: offline.Terraform, tmp_path: Path) -> None:
