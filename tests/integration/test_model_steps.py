@@ -19,9 +19,9 @@ from bentos.common import ndjson
 from bentos.common.estimator import Trial
 from bentos.common.room import Room, load_room
 from steps import tracking
-from steps.evaluate import Evaluation, evaluate_room
 from steps.describe import rendered
 from steps.drawing import draw
+from steps.evaluate import Evaluation, evaluate_room
 from steps.explain import look, report
 from steps.export import Parity, export_room
 from steps.split import split_file
