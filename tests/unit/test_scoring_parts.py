@@ -1,0 +1,251 @@
+"""Scoring a batch: every row once, answered as the service would, or in quarantine with the reason and masked."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import BaseModel
+
+from bakehouse import archives
+from bakehouse.errors import ConfigurationError, DataError, ReleaseError
+from bentos.common import scoring_parts
+from bentos.common.predictor import Pipeline, RefusedError
+from bentos.common.room import load_room
+from bentos.common.scoring import Scorer, arrow_type
+from bentos.common.scoring_files import plan
+from bentos.common.scoring_parts import QUARANTINE, Job, Report
+from bentos.common.session import OnnxModel
+from bentos.orders.service import Orders
+from steps.score import score_plan
+from tests.order_documents import order
+from tests.served import forest
+
+VERSION = 3
+DATA_VERSION = "2026-11-21"
+COLUMNS = ["file", "row", "order_id", "anomaly", "label", "score", "model_version", "data_version"]
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return forest(tmp_path_factory.mktemp("graph") / "model.onnx")
+
+
+def orders(count: int) -> list[dict[str, Any]]:
+    lines = order()["lines"]
+    return [
+        order(order_id=f"{536_000 + number}", lines=[{**lines[0], "quantity": number + 1}, *lines[1:]])
+        for number in range(count)
+    ]
+
+
+def write(path: Path, documents: Sequence[dict[str, Any]]) -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(list(documents)), path, row_group_size=10)
+    elif path.suffix == ".csv":
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, documents[0])
+            writer.writeheader()
+            plain = {"order_id", "time", "country", "currency", "note"}
+            for document in documents:
+                writer.writerow({k: v if k in plain else json.dumps(v) for k, v in document.items()})
+    else:
+        path.write_text("".join(json.dumps(document) + "\n" for document in documents))
+    return path
+
+
+def score(path: Path, graph: Path, folder: Path, **changes: Any) -> tuple[Path, Report]:
+    planned = plan([path], DATA_VERSION, part_bytes=5_000)
+    job = Job(
+        model="orders",
+        model_version=VERSION,
+        model_digest=archives.digest(graph),
+        data_version=DATA_VERSION,
+        folder=folder,
+    ).model_copy(update=changes)
+    target, report, _ = score_plan(planned, graph, folder, job, 2)
+    return target, report
+
+
+def read(target: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(target).to_pylist()
+    return sorted(rows, key=lambda row: row["row"])
+
+
+def quarantined(target: Path) -> list[dict[str, Any]]:
+    lines = [line for file in sorted((target / QUARANTINE).iterdir()) for line in file.read_text().splitlines()]
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("suffix", ["ndjson", "csv", "parquet"])
+def test_every_row_is_answered_once_as_the_service_answers_it(suffix: str, graph: Path, tmp_path: Path) -> None:
+    documents = orders(45)
+    target, report = score(write(tmp_path / f"batch.{suffix}", documents), graph, tmp_path / "out")
+    rows = read(target)
+    assert list(rows[0]) == COLUMNS
+    assert [row["row"] for row in rows] == list(range(1, 46))
+    assert {(row["file"], row["model_version"], row["data_version"]) for row in rows} == {
+        (f"batch.{suffix}", VERSION, DATA_VERSION)
+    }
+    served = Pipeline(Orders.inner(), OnnxModel(graph), VERSION).predict(json.dumps(documents).encode())
+    answers = [response.model_dump() for response in served.responses]
+    assert [{name: row[name] for name in answers[0]} for row in rows] == answers
+    assert (report.rows, report.scored, report.refused) == (45, 45, 0)
+    assert len(report.parts) > 1
+
+
+def test_bad_rows_are_in_quarantine_with_number_field_and_reason_and_masked(graph: Path, tmp_path: Path) -> None:
+    good, line = orders(40), json.dumps
+    customer = {**good[0]["customer"], "email": "leak@example.org", "name": "Leaky Name"}
+    bad = [line({**good[7], "country": "Atlantis", "customer": customer}), "{no json leak@example.org", ""]
+    lines = [line(document) for document in good]
+    lines[7], lines[20], lines[33] = bad
+    path = tmp_path / "batch.ndjson"
+    path.write_text("\n".join(lines) + "\n")
+    target, report = score(path, graph, tmp_path / "out")
+    assert sorted(row["row"] for row in read(target)) == [n for n in range(1, 41) if n not in (8, 21, 34)]
+    refused = quarantined(target)
+    assert [(one["file"], one["row"], one["reasons"][0]["field"]) for one in refused] == [
+        ("batch.ndjson", 8, "country"),
+        ("batch.ndjson", 21, "(document)"),
+        ("batch.ndjson", 34, "(document)"),
+    ]
+    assert [one["reasons"][0]["reason"] for one in refused[1:]] == ["Not JSON: key must be a string", "Blank line"]
+    assert refused[0]["record"]["customer"]["email"].startswith("email:")
+    everything = "".join(file.read_text(errors="replace") for file in target.rglob("*") if file.is_file())
+    assert "leak@example.org" not in everything and "Leaky Name" not in everything
+    assert (report.scored, report.refused, sum(count for _, _, count in report.reasons)) == (37, 3, 3)
+
+
+def test_names_of_the_file_that_are_kept_stand_beside_the_answers(graph: Path, tmp_path: Path) -> None:
+    documents = [{**document, "batch": number, "site": "x"} for number, document in enumerate(orders(5))]
+    path = write(tmp_path / "batch.ndjson", documents)
+    target, report = score(path, graph, tmp_path / "out", keep=("batch",), ignore=("site",))
+    assert [row["batch"] for row in read(target)] == ["0", "1", "2", "3", "4"]
+    assert report.keep == ("batch",)
+
+
+@pytest.mark.parametrize(("keep", "said"), [("customer", "personal data"), ("score", "already")])
+def test_what_can_not_be_kept_is_refused(keep: str, said: str, graph: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "batch.ndjson", orders(3))
+    with pytest.raises(ConfigurationError, match=f"{keep}.*{said}"):
+        score(path, graph, tmp_path / "out", keep=(keep,))
+
+
+def test_a_column_that_nobody_knows_is_named_before_anything_is_scored(graph: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "batch.parquet", [{**document, "odd": 1} for document in orders(3)])
+    with pytest.raises(DataError, match=r"columns that the contract does not know: odd\. Name them under keep"):
+        score(path, graph, tmp_path / "out")
+
+
+def test_a_file_of_which_the_contract_takes_nothing_is_no_result(graph: Path, tmp_path: Path) -> None:
+    path = tmp_path / "batch.ndjson"
+    path.write_text('{"text": "another model\'s"}\n' * 3)
+    with pytest.raises(DataError, match="takes none of the 3 rows"):
+        score(path, graph, tmp_path / "out")
+    assert not [entry for entry in (tmp_path / "out").iterdir() if not entry.name.startswith(".")]
+
+
+def test_what_is_scored_already_is_not_scored_again(graph: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "batch.ndjson", orders(30))
+    target, report = score(path, graph, tmp_path / "out")
+    before = {file: file.stat().st_mtime_ns for file in target.rglob("*")}
+    assert score(path, graph, tmp_path / "out") == (target, report)
+    assert {file: file.stat().st_mtime_ns for file in target.rglob("*")} == before
+    with pytest.raises(DataError, match="was scored with keep nothing"):
+        score(path, graph, tmp_path / "out", keep=("batch",))
+
+
+def test_a_part_that_is_damaged_is_scored_again(graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "batch.ndjson", orders(30))
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring_parts, "publish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            score(path, graph, tmp_path / "out")
+    (partial,) = (tmp_path / "out").iterdir()
+    damaged, whole = sorted(partial.glob("*.parquet"))[:2]
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    kept = whole.stat().st_mtime_ns
+    target, _ = score(path, graph, tmp_path / "out")
+    assert [row["row"] for row in read(target)] == list(range(1, 31))
+    assert (target / whole.name).stat().st_mtime_ns == kept
+
+
+def test_two_runs_do_not_write_one_result(graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "batch.ndjson", orders(3))
+    said: list[str] = []
+    publish = scoring_parts.publish
+
+    def meanwhile(*arguments: Any) -> Report:
+        with pytest.raises(DataError) as error:
+            score(path, graph, tmp_path / "out")
+        said.append(str(error.value))
+        return publish(*arguments)
+
+    monkeypatch.setattr(scoring_parts, "publish", meanwhile)
+    score(path, graph, tmp_path / "out")
+    assert "Another run is writing" in said[0]
+
+
+def test_a_file_that_changes_while_it_is_scored_gives_no_result(graph: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "batch.ndjson", orders(10))
+    planned = plan([path], DATA_VERSION)
+    path.write_bytes(path.read_bytes().replace(b"}\n", b"} \n", 4).replace(b"\n", b" ", 1))
+    job = Job(
+        model="orders", model_version=1, model_digest=archives.digest(graph), data_version=DATA_VERSION, folder=tmp_path
+    )
+    with pytest.raises(DataError, match="It was changed meanwhile"):
+        score_plan(planned, graph, tmp_path / "out", job, 1)
+
+
+def test_a_graph_of_another_digest_is_refused(graph: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "batch.ndjson", orders(3))
+    with pytest.raises(ReleaseError, match="its release says sha256:00"):
+        score(path, graph, tmp_path / "out", model_digest="sha256:" + "0" * 64)
+
+
+def test_a_row_that_features_refuse_or_that_is_too_large_is_in_quarantine(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = Scorer(load_room("orders"), graph, archives.digest(graph), 1, b"k" * 32)
+    arrays = Orders.inner.arrays
+
+    def refusing(room: Any, requests: Sequence[Any]) -> Any:
+        unknown = [place for place, request in enumerate(requests) if request.order_id == "536001"]
+        if unknown:
+            raise RefusedError(404, [{"field": f"{unknown[0]}.student_id", "reason": "Nothing is known of it"}])
+        made = arrays(room, requests)
+        made["features"][[request.order_id == "536003" for request in requests]] = float("inf")
+        return made
+
+    monkeypatch.setattr(Orders.inner, "arrays", refusing)
+    scored = scorer.score([json.dumps(document).encode() for document in orders(5)])
+    assert list(scored.places) == [0, 2, 4]
+    assert scored.answers["order_id"].to_pylist() == ["536000", "536002", "536004"]
+    assert [(one.place, one.reasons[0][1]) for one in scored.refusals] == [
+        (1, "Nothing is known of it"),
+        (3, "Numbers in it are too large to compute with"),
+    ]
+    assert scored.refusals[0].document["record"]["customer"].keys() == {"id", "email", "phone", "address"}
+
+
+def test_a_response_of_any_shape_has_a_column() -> None:
+    class Inner(BaseModel):
+        value: float
+        kind: Literal["early", "late"]
+
+    assert arrow_type(Inner | None) == pa.struct([("value", pa.float64()), ("kind", pa.string())])
+    assert arrow_type(list[Inner]).value_type == arrow_type(Inner)
+    assert arrow_type(dict[str, bool]) == pa.map_(pa.string(), pa.bool_())
+    with pytest.raises(ConfigurationError, match="no column in Parquet"):
+        arrow_type(str | int)
