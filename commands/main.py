@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from bakehouse.errors import BakehouseError
-from commands import changes, data, delivery, images, questions, releases
+from commands import changes, data, delivery, edge, images, questions, releases
 from gitops import display
 from terraform.platform import commands as platform
 from terraform.policies import commands as governance
@@ -39,6 +39,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     changes.hold,
     delivery.deliver,
     images.image,
+    edge.edge,
 )
 for command in _COMMANDS:
     app.command()(command)

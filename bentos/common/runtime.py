@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -48,23 +48,40 @@ def runtime(service: Path, root: Path) -> Runtime:
 
     Raises `ConfigurationError` where it imports a library that a service may not, or one that isn't installed.
     """
-    waiting = [service, *ALSO_STARTED]
+    modules = reached([service, *ALSO_STARTED], root, LIBRARIES, "which a service may not.", "A service may import")
+    names = (*LIBRARIES.values(), *NEVER_IMPORTED)
+    return Runtime(modules, tuple(_closure(names)))
+
+
+def reached(
+    starts: Sequence[Path],
+    root: Path,
+    libraries: Collection[str],
+    refusal: str,
+    hint: str,
+    replaced: Collection[Path] = (),
+) -> tuple[Path, ...]:
+    """The modules of ours that `starts` need, themselves among them, without what only the `replaced` ones need.
+
+    Raises `ConfigurationError` where one imports what is neither ours, nor Python's, nor one of `libraries`.
+    """
+    waiting = list(starts)
     modules = set(waiting)
     while waiting:
         module = waiting.pop()
+        if module in replaced:
+            continue
         for name in _imports(root / module):
             package = name.partition(".")[0]
             if package in OURS:
                 found = set(_files(name, root)) - modules
                 modules |= found
                 waiting.extend(found)
-            elif package not in LIBRARIES and package not in sys.stdlib_module_names:
+            elif package not in libraries and package not in sys.stdlib_module_names:
                 raise ConfigurationError(
-                    f"{module} imports {name}, which a service may not.",
-                    f"A service may import: {', '.join(sorted(LIBRARIES))}.",
+                    f"{module} imports {name}, {refusal}", f"{hint}: {', '.join(sorted(libraries))}."
                 )
-    names = (*LIBRARIES.values(), *NEVER_IMPORTED)
-    return Runtime(tuple(sorted(modules)), tuple(_closure(names)))
+    return tuple(sorted(modules))
 
 
 def _imports(path: Path) -> Iterator[str]:

@@ -1,0 +1,219 @@
+"""`bakehouse edge`: packages that answer as the services do, where there is nothing but numpy and onnxruntime."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakehouse import archives
+from bentos.common.edge_package import EdgePackage, write_package
+from bentos.common.identity import GRAPH_FILE, IDENTITY_FILE, Identity
+from bentos.common.predictor import Pipeline
+from bentos.common.room import load_room
+from bentos.common.runtime import runtime
+from bentos.common.session import OnnxModel
+from tests import sentences
+from tests.served import LINEAGE, forest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+FIRST_ANSWER_SECONDS = 10
+"""Measured here: 0.3 s. The promise is 2 s; a build server with noise gets five times that."""
+REQUESTS = {"orders": ("order_id", "time", "customer", "country", "currency", "note", "lines"), "sentiment": ("text",)}
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A package, the python that it runs in, and the bento it was made of."""
+
+    package: EdgePackage
+    python: Path
+    bento: Path
+
+    def run(self, body: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = [str(self.python), str(self.package.folder / "run.py"), *arguments]
+        return subprocess.run(command, input=body, capture_output=True, cwd=self.package.folder.parent, check=False)
+
+    def answers(self, documents: Sequence[Any]) -> Any:
+        done = self.run(json.dumps(documents).encode())
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new virtual environment with numpy and onnxruntime, and what these can be installed without left out."""
+    folder = tmp_path_factory.mktemp("clean") / "venv"
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
+    wanted = [f"{name}=={version(name)}" for name in ("numpy", "onnxruntime")]
+    options = ["--quiet", "--no-deps", "--python", str(folder / "bin" / "python")]
+    subprocess.run([*uv, "pip", "install", *options, *wanted], check=True)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[], Path]]:
+    """How a small model of each room that is tried is made."""
+    folder = tmp_path_factory.mktemp("graphs")
+
+    def sentiment() -> Path:
+        from bentos.sentiment import estimator
+
+        graph = folder / "sentiment.onnx"
+        graph.write_bytes(estimator.convert(sentences.fitted(sentences.read_sentences(folder, 1))))
+        return graph
+
+    return {"orders": lambda: forest(folder / "orders.onnx"), "sentiment": sentiment}
+
+
+@pytest.fixture(scope="module", params=["orders", "sentiment"])
+def edge(
+    request: pytest.FixtureRequest,
+    python: Path,
+    graphs: dict[str, Callable[[], Path]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Edge:
+    name = str(request.param)
+    folder = tmp_path_factory.mktemp(name)
+    bento = unpacked(name, graphs[name](), folder / "bento")
+    return Edge(write_package(bento, None, folder / "edge package"), python, bento)
+
+
+def unpacked(name: str, graph: Path, bento: Path) -> Path:
+    """A bento of the room as delivery unpacks it, without BentoML's own files."""
+    source = bento / "src"
+    for module in runtime(Path("bentos", name, "service.py"), CHECKOUT).modules:
+        (source / module).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(CHECKOUT / module, source / module)
+    shutil.copyfile(graph, source / GRAPH_FILE)
+    shutil.copyfile(CHECKOUT / "bentos" / name / "card.md", source / "card.md")
+    identity = Identity(model=name, model_version=3, model_digest=archives.digest(graph), **LINEAGE)
+    (source / IDENTITY_FILE).write_text(identity.model_dump_json())
+    return bento
+
+
+def requests(name: str) -> list[Any]:
+    """All that the shipped batches hold of a request, whatever the contract says of it."""
+    lines = [line for file in sorted((CHECKOUT / "data" / name).glob("*.ndjson")) for line in file.open("rb")]
+    found = []
+    for line in lines:
+        try:
+            document = json.loads(line)
+        except ValueError:
+            continue
+        found.append({key: value for key, value in document.items() if key in REQUESTS[name]})
+    return found
+
+
+def test_a_package_answers_as_the_service_on_all_records(edge: Edge) -> None:
+    """Every shipped record gets the very bytes that the service's own pipeline gives, or the same refusal."""
+    name = edge.package.identity.model
+    room = load_room(name)
+    predictor = next(it for it in vars(room.service).values() if hasattr(getattr(it, "inner", None), "request")).inner()
+    pipeline: Pipeline[Any, Any] = Pipeline(predictor, OnnxModel(edge.package.folder / GRAPH_FILE), 3)
+    accepted = [document for document in requests(name) if _accepted(pipeline, document)][:3_000]
+    assert len(accepted) > 400
+    for start in range(0, len(accepted), 1_000):
+        part = accepted[start : start + 1_000]
+        assert edge.answers(part) == json.loads(pipeline.predict(json.dumps(part).encode()).body)
+
+
+def _accepted(pipeline: Pipeline[Any, Any], document: Any) -> bool:
+    from bentos.common.predictor import RefusedError
+
+    try:
+        return bool(pipeline.predict(json.dumps(document).encode()).body)
+    except RefusedError:
+        return False
+
+
+def test_the_clean_environment_has_nothing_else(python: Path) -> None:
+    """Neither pydantic nor anything of ours is there to be imported by chance."""
+    found = subprocess.run(
+        [sys.executable, "-m", "uv", "pip", "list", "--format=json", "--python", str(python)],
+        check=True,
+        capture_output=True,
+    )
+    assert {one["name"] for one in json.loads(found.stdout)} == {"numpy", "onnxruntime"}
+
+
+def test_the_first_answer_comes_soon(edge: Edge) -> None:
+    example = (edge.package.folder / "example.json").read_bytes()
+    started = time.monotonic()
+    done = edge.run(example)
+    assert time.monotonic() - started < FIRST_ANSWER_SECONDS
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout) == json.loads(edge.package.answer)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [(b"", "(document)"), (b"{", "(document)"), (b"[]", "(document)"), (b'{"x": 1}', "x"), (b"[3]", "0")],
+)
+def test_bad_input_is_refused_by_name(edge: Edge, body: bytes, field: str) -> None:
+    """Exit code 1, nothing on standard output, and the problems as JSON."""
+    done = edge.run(body)
+    assert (done.returncode, done.stdout) == (1, b"")
+    problems = json.loads(done.stderr)["problems"]
+    assert field in {problem["field"] for problem in problems}
+    assert all(problem["reason"] for problem in problems)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "run.py", "code/bentos/common/predictor.py"])
+def test_a_changed_package_answers_nothing(edge: Edge, name: str, tmp_path: Path) -> None:
+    copied = shutil.copytree(edge.package.folder, tmp_path / "copied")
+    with (copied / name).open("ab") as file:
+        file.write(b"\n")
+    done = subprocess.run([edge.python, copied / "run.py", copied / "example.json"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert f"{name} was changed".encode() in done.stderr
+    (copied / name).unlink()
+    if name != "run.py":
+        done = subprocess.run([edge.python, copied / "run.py", "--check"], capture_output=True, check=False)
+        assert done.returncode == 2
+        assert f"{name} is missing".encode() in done.stderr
+
+
+def test_the_code_in_a_package_is_the_bentos(edge: Edge) -> None:
+    """Byte for byte, but for what stands in for a library or for a part that needs one."""
+    code = edge.package.folder / "code"
+    ours = {path.relative_to(code) for path in code.rglob("*.py")}
+    name = edge.package.identity.model
+    same = {it for it in ours if _bytes(code / it) == _bytes(edge.bento / "src" / it)}
+    assert {Path("bentos", name, f"{it}.py") for it in ("contract", "features", "service")} <= same
+    assert {Path("bentos/common/predictor.py"), Path("bentos/common/session.py")} <= same
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def test_a_package_answers_beside_real_pydantic(edge: Edge) -> None:
+    """Imported where pydantic and our own rooms are, it keeps to its own code and leaves theirs alone."""
+    program = f"""
+import sys, json, pydantic
+import bentos.common.predictor as theirs
+sys.path.insert(0, {str(edge.package.folder)!r})
+from run import Model, RefusedError
+print(json.dumps(Model().answer(json.load(open({str(edge.package.folder / "example.json")!r})))))
+try:
+    Model().answer([])
+except RefusedError as error:
+    print(json.dumps(error.problems))
+assert sys.modules["pydantic"] is pydantic and sys.modules["bentos.common.predictor"] is theirs
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer, problems = map(json.loads, done.stdout.splitlines())
+    assert answer == json.loads(edge.package.answer)
+    assert problems[0]["field"] == "(document)"
