@@ -63,13 +63,15 @@ def always(probability: float, up_rate: float = 0.5) -> Predict:
 
 
 def test_every_fold_is_judged_by_days_after_all_that_it_learned_from(days: list[Masked]) -> None:
-    """Each learns from more than the one before, whatever the order in which records arrive; no test day is in any."""
+    """And what came next is known by then of all that it learned from. Each learns from more than the one before,
+    whatever the order in which records arrive; no test day is in any."""
     train, dev, test = parts(days)
     folds = estimator.folds(train[::-1], dev[::-1], SEED)
     assert len(folds) == estimator.FOLDS
     for fold in folds:
         assert max(map(record_time, fold.train)) < min(map(record_time, fold.dev))
         assert max(map(record_time, fold.dev)) < min(map(record_time, test))
+        assert max(day.next.day for day in fold.train) <= min(day.window[-1].day for day in fold.dev)
     assert [len(fold.train) for fold in folds[1:]] == [len(fold.train) + len(fold.dev) for fold in folds[:-1]]
     assert [*folds[-1].train, *folds[-1].dev] == [*train, *dev]
     assert min(len(fold.train) for fold in folds) == pytest.approx(0.5 * len([*train, *dev]), abs=1)
