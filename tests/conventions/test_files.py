@@ -127,7 +127,7 @@ def test_every_relative_link_in_the_documentation_leads_somewhere(checkout: Path
 
 def test_every_page_of_the_documentation_can_be_reached(checkout: Path) -> None:
     """Each page under docs/ is linked from docs/README.md or from the index of its own folder."""
-    indexes = [checkout / "docs/README.md", checkout / "docs/decisions/README.md"]
+    indexes = [checkout / "docs" / name / "README.md" for name in (".", "decisions", "tutorial")]
     linked = {
         (index.parent / target).resolve()
         for index in indexes

@@ -117,7 +117,8 @@ def typed(typing: list[Block], folder: Path, checkout: Path, tmp_path: Path) -> 
             shell.wait(PATIENCE_SECONDS)
         finally:
             if shell.poll() is None:
-                for process in [*psutil.Process(shell.pid).children(recursive=True), shell]:
+                parent = psutil.Process(shell.pid)
+                for process in [*parent.children(recursive=True), parent]:
                     process.kill()
     said = _COLOUR.sub("", log.read_text(encoding="utf-8", errors="replace"))
     outputs: dict[int, str] = {}
