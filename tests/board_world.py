@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
 from gitops import holds
 from gitops.environment import Place
 from gitops.promotion import commit_release, promote
@@ -11,6 +18,20 @@ from gitops.rollback import roll_back
 from tests.gitops_world import World, commit_files, release
 
 HOSTILE = "</style><script>alert(1)</script>\"'><img src=x onerror=alert(2)> {{ 7 * 7 }} \u202e{% raw %} &amp;"
+
+
+@contextmanager
+def told(folder: Path) -> Iterator[GitopsRepository]:
+    """A repository in which all of `tell` has happened, with a state folder of its own, for tests that only read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("BAKEHOUSE_")]:
+            patch.delenv(name)
+        world = World(folder)
+        patch.setenv("BAKEHOUSE_STATE", str(folder / "state"))
+        patch.setenv("BAKEHOUSE_ROOT", str(world.checkout))
+        repository = GitopsRepository.open()
+        tell(repository, world)
+        yield repository
 
 
 def tell(repository: GitopsRepository, world: World) -> None:

@@ -11,10 +11,8 @@ import pytest_asyncio
 
 from gitops.board import board
 from gitops.board_page import page, write
-from gitops.repository import GitopsRepository
-from tests.board_world import tell, tell_hostile
+from tests.board_world import tell_hostile, told
 from tests.browser import Tab, tab
-from tests.gitops_world import World
 
 PHONE, DESK = 390, 1280
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -40,14 +38,14 @@ TOO_PALE = """(() => {
   }).filter(([ratio]) => ratio < 4.5)]; })()"""
 
 
-@pytest.fixture
-def file(world: World, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The board of a repository with all kinds of change, of which one is hostile."""
-    repository = GitopsRepository.open()
-    tell(repository, world)
-    tell_hostile(repository)
-    written = tmp_path / "board.html"
-    write(page(board(repository), repository.url, lambda name, digest: "reports/1.html"), written)
+    folder = tmp_path_factory.mktemp("board")
+    written = folder / "board.html"
+    with told(folder) as repository:
+        tell_hostile(repository)
+        write(page(board(repository), repository.url, lambda name, digest: "reports/1.html"), written)
     return written
 
 

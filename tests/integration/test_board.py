@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from gitops.environment import Place
 from gitops.promotion import commit_release, promote
 from gitops.repository import GitopsRepository
 from gitops.rollback import roll_back
-from tests.board_world import HOSTILE, tell, tell_hostile
+from tests.board_world import HOSTILE, tell, tell_hostile, told
 from tests.gitops_world import World, commit_files, release
 
 
@@ -50,6 +51,28 @@ def repository(world: World) -> GitopsRepository:
     return GitopsRepository.open()
 
 
+@dataclass(frozen=True)
+class Told:
+    """The board of the whole story, and the state folder in which that happened."""
+
+    board: Board
+    state: Path
+
+
+@pytest.fixture(scope="module")
+def told_once(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    folder = tmp_path_factory.mktemp("board")
+    with told(folder) as repository:
+        return Told(board(repository), folder / "state")
+
+
+@pytest.fixture
+def the_story(told_once: Told, state: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
+    """The story's board; commands that this test runs read the same repository."""
+    monkeypatch.setenv("BAKEHOUSE_STATE", str(told_once.state))
+    return told_once.board
+
+
 def model(found: Board, name: str) -> ModelBoard:
     return next(it for it in found.models if it.name == name)
 
@@ -66,10 +89,9 @@ def shown(found: Board) -> str:
     return page(found, "repository", lambda name, digest: "")
 
 
-def test_the_board_tells_each_way_that_a_model_can_come(repository: GitopsRepository, world: World) -> None:
+def test_the_board_tells_each_way_that_a_model_can_come(the_story: Board) -> None:
     """Releases, promotions, a rollback with its hold, a removal and a hold: in order, each by its own word."""
-    tell(repository, world)
-    found = board(repository)
+    found = the_story
     assert found.environments == ("staging", "production")
     assert [it.name for it in found.models] == ["orders", "sentiment", "students"]
     assert story(lane(found, "orders", "staging")) == [("released", number, False) for number in (4, 3, 2, 1)]
@@ -93,11 +115,8 @@ def test_a_model_that_is_held_before_its_first_release_is_shown_as_held(reposito
     assert "Nobody has tasted them yet" in shown(found)
 
 
-def test_what_waits_is_shown_with_its_evidence_and_whatever_stops_it(
-    repository: GitopsRepository, world: World
-) -> None:
-    tell(repository, world)
-    found = board(repository)
+def test_what_waits_is_shown_with_its_evidence_and_whatever_stops_it(the_story: Board) -> None:
+    found = the_story
     (orders,) = model(found, "orders").waiting
     assert (orders.release.model_version, orders.branch) == (4, "")
     assert orders.previous is not None
@@ -107,9 +126,8 @@ def test_what_waits_is_shown_with_its_evidence_and_whatever_stops_it(
     assert (name, before, after) == ("average_precision", "0.9 (0.85 to 0.95), on other rows", "0.93 (0.85 to 0.95)")
 
 
-def test_an_open_proposal_is_shown_once_by_its_branch(repository: GitopsRepository, world: World) -> None:
-    tell(repository, world)
-    (waiting,) = model(board(repository), "sentiment").waiting
+def test_an_open_proposal_is_shown_once_by_its_branch(the_story: Board) -> None:
+    (waiting,) = model(the_story, "sentiment").waiting
     assert waiting.branch == "promote/sentiment-2-to-production"
     assert waiting.proposed is not None
     assert waiting.proposed.subject == "Promote sentiment 2 to production"
@@ -201,10 +219,9 @@ def test_no_text_of_the_repository_becomes_markup(repository: GitopsRepository) 
     assert "secret" not in html
 
 
-def test_the_page_loads_nothing_and_forbids_it(repository: GitopsRepository, world: World) -> None:
+def test_the_page_loads_nothing_and_forbids_it(the_story: Board) -> None:
     """No script, no address that a browser would fetch, and a policy that refuses one all the same."""
-    tell(repository, world)
-    html = shown(board(repository))
+    html = shown(the_story)
     read = Page(html)
     assert not [it for it in read.elements if {"src", "srcset", "data", "action"} & it[1].keys()]
     assert "url(" not in html
@@ -213,10 +230,9 @@ def test_the_page_loads_nothing_and_forbids_it(repository: GitopsRepository, wor
     assert (policy or "").startswith("default-src 'none'")
 
 
-def test_headings_descend_one_by_one_and_each_place_is_named_once(repository: GitopsRepository, world: World) -> None:
+def test_headings_descend_one_by_one_and_each_place_is_named_once(the_story: Board) -> None:
     """What a screen reader goes by: an outline without gaps, ids that are unique, links that lead to one."""
-    tell(repository, world)
-    read = Page(shown(board(repository)))
+    read = Page(shown(the_story))
     levels = [int(tag[1]) for tag, _ in read.elements if re.fullmatch("h[1-6]", tag)]
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
@@ -280,8 +296,7 @@ def test_reports_are_linked_by_the_path_to_them_or_under_an_address(state: Path,
     assert published("a b.<html", digest) == f"https://reports.example.com/{'a' * 64}.%3Chtml"
 
 
-def test_the_command_writes_the_page_and_says_where(world: World, repository: GitopsRepository, tmp_path: Path) -> None:
-    tell(repository, world)
+def test_the_command_writes_the_page_and_says_where(the_story: Board, tmp_path: Path) -> None:
     file = tmp_path / "new" / "folder" / "board.html"
     done = CliRunner().invoke(app, ["board", "--to", str(file)])
     assert done.exit_code == 0, done.output
@@ -294,17 +309,14 @@ def test_the_command_writes_the_page_and_says_where(world: World, repository: Gi
     assert [it.name for it in file.parent.iterdir()] == [file.name]
 
 
-def test_the_command_answers_as_json_and_writes_no_file(
-    world: World, repository: GitopsRepository, state: Path
-) -> None:
-    tell(repository, world)
+def test_the_command_answers_as_json_and_writes_no_file(the_story: Board, told_once: Told) -> None:
     done = CliRunner().invoke(app, ["board", "--json"])
     found = json.loads(done.output)
     orders = found["models"][0]
     assert [it["model_version"] for it in orders["environments"]] == [4, 2]
     assert orders["waiting"][0]["metrics"][0]["metric"] == "average_precision"
     assert found["models"][1]["waiting"][0]["branch"] == "promote/sentiment-2-to-production"
-    assert not (state / "board.html").exists()
+    assert not (told_once.state / "board.html").exists()
 
 
 def test_an_address_of_reports_that_a_browser_would_run_is_refused(repository: GitopsRepository) -> None:
