@@ -37,9 +37,11 @@ def write(
     ] = None,
     into: _Into = None,
 ) -> None:
-    """Write stack.yaml and the platform's settings of an environment, from Terraform's outputs or its own contract."""
+    """Write stack.yaml and the platform's settings of an environment, from Terraform's outputs or its own contract, and
+    choose them in its settings/kustomization.yaml."""
     from bakehouse import workspace
     from terraform.platform.aws import ROOTS, from_outputs
+    from terraform.platform.chosen import SETTINGS, with_platform
     from terraform.platform.contract import FILE, read_contract
     from terraform.platform.files import contract_file, files
 
@@ -50,8 +52,10 @@ def write(
         platform = from_outputs(environment, {root: _load(outputs / f"{root}.json") for root in ROOTS})
         written: Mapping[str, str] = {**contract_file(platform), **files(platform)}
     else:
-        written = files(read_contract(folder / "settings" / FILE))
-    for name, text in written.items():
+        platform = read_contract(folder / "settings" / FILE)
+        written = files(platform)
+    chosen = with_platform(folder / SETTINGS, environment=environment, namespace=platform.namespaces.services)
+    for name, text in {**written, SETTINGS: chosen}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

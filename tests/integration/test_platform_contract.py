@@ -52,7 +52,12 @@ def test_the_contract_itself_is_left_as_somebody_wrote_it(environments: Path) ->
     before = contract.read_text()
     folder = write(environments)
     assert contract.read_text() == before
-    assert {path.name for path in folder.rglob("*.yaml")} == {"platform.yaml", "kustomization.yaml", "stack.yaml"}
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.yaml")} == {
+        "settings/platform.yaml",
+        "settings/kustomization.yaml",
+        "settings/platform/kustomization.yaml",
+        "stack.yaml",
+    }
 
 
 def test_the_stacks_artifact_store_reaches_it(environments: Path, object_store: str) -> None:
