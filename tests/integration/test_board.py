@@ -193,7 +193,7 @@ def test_a_setting_that_can_not_be_read_is_named_above_everything(repository: Gi
 
 def test_environments_stand_in_the_order_in_which_a_release_passes_them(repository: GitopsRepository) -> None:
     """Not by their names; and two that promote into each other end no reading."""
-    files = {}
+    files: dict[str, str | None] = {}
     for name, source in (("abroad", "production"), ("left", "right"), ("right", "left")):
         folder = f"environments/{name}/settings"
         files |= {f"{folder}/kustomization.yaml": "kind: Component\n", f"{folder}/promotion.yaml": f"from: {source}\n"}
