@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 IMPORTED = (
     "alembic bentos.orders.checks bentos.orders.estimator dvc.repo great_expectations great_expectations.expectations"
     " great_expectations.render.renderer matplotlib.figure mlflow.onnx mlflow.store.model_registry.sqlalchemy_store"
-    " mlflow.store.tracking.sqlalchemy_store onnx onnxruntime pipelines.training skl2onnx skrub"
+    " mlflow.store.tracking.sqlalchemy_store onnx onnxruntime pipelines.batch_scoring pipelines.training skl2onnx skrub"
     " zenml.zen_stores.sql_zen_store zenml_cli"
 ).split()
 

@@ -1,0 +1,187 @@
+"""Batch scoring beside a bare loop over the same file: rows a second, memory by the size of the file, cost of a row.
+
+The bare loop reads the NDJSON line by line, makes each a request by the contract's `validate_json` (which is what the
+room's features take), computes the features, runs the graph in batches of 8,192 rows, and writes two columns to one
+Parquet file when all is done. It numbers, versions and quarantines nothing, and leaves out what the contract refuses.
+Once as anybody would write it, and once with Python's garbage collection turned off, which batch scoring does by
+itself. Both have one thread; each figure is processor time of a process of its own, the best of several turns.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
+
+from bakehouse import archives, workspace
+from bentos.common.room import load_room
+from bentos.common.scoring_files import plan
+from bentos.common.scoring_parts import Job
+from bentos.common.session import OnnxModel
+from steps.score import Cost, score_plan
+from tests.benchmarks.rooms import _graph
+
+MODELS = ("sentiment", "orders")
+WORKERS = (1, 2, 4)
+LIMITS = {"ratio": 0.8, "memory_growth": 1.2}
+BIG = 8_192
+PRICE_PER_CORE_HOUR = 0.05
+
+
+def run(quick: bool) -> dict[str, Any]:
+    """Figures by model, and `met`. `quick` measures a fifth of the rows, once."""
+    figures: dict[str, Any] = {
+        "price per core hour (an example)": PRICE_PER_CORE_HOUR,
+        "what a price is": "of a million rows",
+    }
+    for model in MODELS:
+        with TemporaryDirectory(dir=workspace.state()) as name:
+            figures |= _measure(model, Path(name), *((4, 1) if quick else (20, 3)))
+    return figures
+
+
+def _measure(model: str, folder: Path, megabytes: int, turns: int) -> dict[str, Any]:
+    graph = folder / "model.onnx"
+    graph.write_bytes(_graph(load_room(model), folder))
+    small, large = folder / "small.ndjson", folder / "large.ndjson"
+    _write(model, small, megabytes)
+    _write(model, large, 5 * megabytes)
+    best: dict[str, dict[str, float]] = {}
+    for _ in range(turns):
+        for contender in ("bare", "bare, no collection", "scored"):
+            seen = _apart(contender, model, small, graph, folder)
+            if contender not in best or seen["seconds"] < best[contender]["seconds"]:
+                best[contender] = seen
+    ratio = best["bare"]["seconds"] / best["scored"]["seconds"]
+    strict = best["bare, no collection"]["seconds"] / best["scored"]["seconds"]
+    growth = _apart("scored", model, large, graph, folder)["mb"] / best["scored"]["mb"]
+    costs = {workers: _cost(model, small, graph, folder / f"on {workers}", workers) for workers in WORKERS}
+    return {
+        model: {
+            **{f"rows a second, {name}": seen["rows"] / seen["seconds"] for name, seen in best.items()},
+            "× bare loop": ratio,
+            "× bare loop without collection": strict,
+            "peak MB": best["scored"]["mb"],
+            "× peak MB for a file of 5 × the size": growth,
+            **{
+                f"{workers} workers · {what}": value
+                for workers, cost in costs.items()
+                for what, value in {
+                    "core-µs a row": cost.core_seconds_per_row * 1e6,
+                    "price": cost.core_seconds_per_row / 3_600 * PRICE_PER_CORE_HOUR * 1e6,
+                }.items()
+            },
+            "met: ratio": str(ratio >= LIMITS["ratio"]),
+            "met: memory": str(growth <= LIMITS["memory_growth"]),
+        }
+    }
+
+
+def _cost(model: str, batch: Path, graph: Path, folder: Path, workers: int) -> Cost:
+    return score_plan(*_arguments(model, batch, graph, folder), workers, price_per_core_hour=PRICE_PER_CORE_HOUR)[2]
+
+
+def _arguments(model: str, batch: Path, graph: Path, folder: Path) -> tuple[Any, Path, Path, Job]:
+    # Smaller parts than by default, so that four workers have something to do.
+    planned = plan([batch], part_bytes=1 << 20)
+    job = Job(
+        model=model,
+        model_version=1,
+        model_digest=archives.digest(graph),
+        data_version=planned.data_version,
+        folder=folder,
+    )
+    return planned, graph, folder, job
+
+
+def _apart(contender: str, model: str, batch: Path, graph: Path, folder: Path) -> dict[str, float]:
+    """Processor seconds, rows, and peak resident megabytes of a process that does this alone."""
+    arguments = [contender, model, str(batch), str(graph), str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.batch", *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def _bare(model: str, batch: Path, graph: Path, folder: Path) -> int:
+    room, session = load_room(model), OnnxModel(graph)
+    validate = TypeAdapter(room.contract.Request).validate_json
+    columns: dict[str, list[Any]] = {name: [] for name in session.outputs}
+    items: list[Any] = []
+    rows = 0
+
+    def answer() -> None:
+        for name, values in session.run(room.features.arrays(items)).items():
+            columns[name].append(values)
+        items.clear()
+
+    with batch.open("rb") as lines:
+        for line in lines:
+            rows += 1
+            try:
+                items.append(validate(line))
+            except ValidationError:
+                continue
+            if len(items) == BIG:
+                answer()
+    if items:
+        answer()
+    table = {name: np.concatenate(values).ravel() for name, values in columns.items()}
+    pq.write_table(pa.table(table), folder / "bare.parquet")
+    return rows
+
+
+def _write(model: str, path: Path, megabytes: int) -> None:
+    """Orders of other articles and moments, or the shipped sentences drawn at random."""
+    if model == "orders":
+        command = [sys.executable, "tools/scale_orders.py", str(path), "--megabytes", str(megabytes)]
+        subprocess.run(command, check=True, capture_output=True, cwd=workspace.root())
+        return
+    chance = random.Random(7)
+    shipped = sorted((workspace.root() / "data" / model).glob("*.ndjson"))
+    texts = [json.loads(line)["text"] for file in shipped for line in file.open()]
+    with path.open("w") as file:
+        while file.tell() < megabytes * 1_000_000:
+            file.writelines(json.dumps({"text": chance.choice(texts)}) + "\n" for _ in range(1_000))
+
+
+def main() -> None:
+    """Do one contender's work, and print its figures as JSON. Imports and the loading of the graph do not count."""
+    contender, model, *paths = sys.argv[1:]
+    batch, graph, folder = map(Path, paths)
+    load_room(model).service  # noqa: B018  imported before the clock runs
+    if contender.startswith("bare"):
+        if contender != "bare":
+            gc.disable()
+        started = time.process_time()
+        rows = _bare(model, batch, graph, folder)
+    else:
+        with TemporaryDirectory(dir=folder) as out:
+            arguments = _arguments(model, batch, graph, Path(out))
+            started = time.process_time()
+            rows = score_plan(*arguments, 1)[1].rows
+    seconds = time.process_time() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
+    print(json.dumps({"seconds": seconds, "rows": rows, "mb": peak}))
+
+
+if __name__ == "__main__":
+    main()
