@@ -52,7 +52,13 @@ def _without_gaps(days: list[Day]) -> list[Day]:
 
 def weekdays_between(before: date, after: date) -> int:
     """How many weekdays lie between two days, neither counted."""
-    return sum((before + timedelta(days=ahead)).weekday() < SATURDAY for ahead in range(1, (after - before).days))
+    return _weekdays_to(after.toordinal() - 1) - _weekdays_to(before.toordinal())
+
+
+def _weekdays_to(ordinal: int) -> int:
+    """How many weekdays there are from the first day of the calendar, which is a Monday, to this one."""
+    weeks, days = divmod(ordinal, 7)
+    return 5 * weeks + min(days, 5)
 
 
 Symbol = Annotated[str, Field(pattern=r"^[A-Z]{1,5}$")]
@@ -73,7 +79,7 @@ class Day(Strict):
 
     @model_validator(mode="after")
     def _is_one_day(self) -> Self:
-        if not self.low <= min(self.open, self.close) <= max(self.open, self.close) <= self.high:
+        if not (self.low <= self.open <= self.high and self.low <= self.close <= self.high):
             raise PydanticCustomError("disordered", "must have open and close between low and high")
         return self
 

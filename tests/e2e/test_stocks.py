@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def shuffled_answers() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("made", [random_walk, shuffled_answers, prices.shipped])
 def test_a_useless_model_is_refused_with_its_gains_and_nothing_is_released(
-    made: Any, train: Train, tmp_path: Path
+    made: Callable[[], list[dict[str, Any]]], train: Train, tmp_path: Path
 ) -> None:
     """The shipped prices are among the useless ones. All other gates pass, so it is the gains that decide; the run is
     marked as failed with every miss, and neither a commit nor a model version is made."""

@@ -6,14 +6,26 @@ import copy
 import csv
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bentos.stocks.contract import EXAMPLE, WINDOW, Masked, Record, Request, record_id, record_time, weekdays_between
+from bentos.stocks.contract import (
+    EXAMPLE,
+    SATURDAY,
+    WINDOW,
+    Masked,
+    Record,
+    Request,
+    record_id,
+    record_time,
+    weekdays_between,
+)
 from tests import prices
 from tools import derive_stocks
 
@@ -87,6 +99,12 @@ def test_weekdays_between_counts_no_weekend_and_neither_end() -> None:
     friday, monday, wednesday = date(2024, 3, 1), date(2024, 3, 4), date(2024, 3, 6)
     assert weekdays_between(friday, monday) == 0
     assert weekdays_between(friday, wednesday) == 2
+
+
+@given(st.dates(date(1980, 1, 1), date(2100, 1, 1)), st.integers(1, 40))
+def test_weekdays_between_are_those_of_the_calendar(before: date, days: int) -> None:
+    counted = sum((before + timedelta(days=ahead)).weekday() < SATURDAY for ahead in range(1, days))
+    assert weekdays_between(before, before + timedelta(days=days)) == counted
 
 
 @pytest.mark.parametrize("symbol", ["", "aapl", "APPLES", "AA PL", "ÄPPL", 5])
