@@ -20,7 +20,35 @@ resource "aws_iam_policy" "this" {
   policy      = each.value
 }
 
+# What each kind does with the keys: through S3 alone, so that a key opens nothing that a bucket does not.
+data "aws_iam_policy_document" "keys" {
+  for_each = {
+    service    = { artifacts = ["kms:Decrypt"], predictions = ["kms:GenerateDataKey"] }
+    training   = { artifacts = ["kms:Decrypt", "kms:GenerateDataKey"], data = ["kms:Decrypt"] }
+    monitoring = { artifacts = ["kms:GenerateDataKey"], predictions = ["kms:Decrypt"] }
+    tracking   = { artifacts = ["kms:Decrypt", "kms:GenerateDataKey"] }
+  }
+
+  dynamic "statement" {
+    for_each = each.value
+
+    content {
+      sid       = "Use${title(statement.key)}Key"
+      actions   = statement.value
+      resources = [local.keys[statement.key]]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["s3.${var.context.region}.amazonaws.com"]
+      }
+    }
+  }
+}
+
 data "aws_iam_policy_document" "service" {
+  source_policy_documents = [data.aws_iam_policy_document.keys["service"].json]
+
   statement {
     sid       = "ReadOwnArtifacts"
     actions   = ["s3:GetObject"]
@@ -40,37 +68,15 @@ data "aws_iam_policy_document" "service" {
   }
 
   statement {
-    sid       = "DecryptArtifacts"
-    actions   = ["kms:Decrypt"]
-    resources = [local.keys["artifacts"]]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["s3.${var.context.region}.amazonaws.com"]
-    }
-  }
-
-  statement {
     sid       = "WriteOwnPredictions"
     actions   = ["s3:PutObject"]
     resources = ["${local.bucket.predictions}/${local.model}/*"]
   }
-
-  statement {
-    sid       = "EncryptPredictions"
-    actions   = ["kms:GenerateDataKey"]
-    resources = [local.keys["predictions"]]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["s3.${var.context.region}.amazonaws.com"]
-    }
-  }
 }
 
 data "aws_iam_policy_document" "training" {
+  source_policy_documents = [data.aws_iam_policy_document.keys["training"].json]
+
   statement {
     sid       = "ReadOwnData"
     actions   = ["s3:GetObject"]
@@ -98,30 +104,6 @@ data "aws_iam_policy_document" "training" {
       test     = "StringLike"
       variable = "s3:prefix"
       values   = ["${local.model}/*"]
-    }
-  }
-
-  statement {
-    sid       = "UseKeys"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [local.keys["artifacts"]]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["s3.${var.context.region}.amazonaws.com"]
-    }
-  }
-
-  statement {
-    sid       = "DecryptData"
-    actions   = ["kms:Decrypt"]
-    resources = [local.keys["data"]]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["s3.${var.context.region}.amazonaws.com"]
     }
   }
 
@@ -155,6 +137,8 @@ data "aws_iam_policy_document" "training" {
 }
 
 data "aws_iam_policy_document" "monitoring" {
+  source_policy_documents = [data.aws_iam_policy_document.keys["monitoring"].json]
+
   statement {
     sid       = "ReadOwnPredictions"
     actions   = ["s3:GetObject"]
@@ -174,37 +158,15 @@ data "aws_iam_policy_document" "monitoring" {
   }
 
   statement {
-    sid       = "DecryptPredictions"
-    actions   = ["kms:Decrypt"]
-    resources = [local.keys["predictions"]]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["s3.${var.context.region}.amazonaws.com"]
-    }
-  }
-
-  statement {
     sid       = "WriteOwnReports"
     actions   = ["s3:PutObject"]
     resources = ["${local.bucket.reports}/${local.model}/*"]
   }
-
-  statement {
-    sid       = "EncryptReports"
-    actions   = ["kms:GenerateDataKey"]
-    resources = [local.keys["artifacts"]]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["s3.${var.context.region}.amazonaws.com"]
-    }
-  }
 }
 
 data "aws_iam_policy_document" "tracking" {
+  source_policy_documents = [data.aws_iam_policy_document.keys["tracking"].json]
+
   statement {
     sid       = "ServeArtifacts"
     actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
@@ -215,17 +177,5 @@ data "aws_iam_policy_document" "tracking" {
     sid       = "ListArtifacts"
     actions   = ["s3:ListBucket"]
     resources = [local.bucket.mlflow]
-  }
-
-  statement {
-    sid       = "UseKey"
-    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    resources = [local.keys["artifacts"]]
-
-    condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["s3.${var.context.region}.amazonaws.com"]
-    }
   }
 }
