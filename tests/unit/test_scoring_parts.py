@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +28,7 @@ from tests.order_documents import order
 from tests.served import forest
 
 VERSION = 3
+SERVED = cast("Any", Orders).inner
 DATA_VERSION = "2026-11-21"
 COLUMNS = ["file", "row", "order_id", "anomaly", "label", "score", "model_version", "data_version"]
 
@@ -93,7 +94,7 @@ def test_every_row_is_answered_once_as_the_service_answers_it(suffix: str, graph
     assert {(row["file"], row["model_version"], row["data_version"]) for row in rows} == {
         (f"batch.{suffix}", VERSION, DATA_VERSION)
     }
-    served = Pipeline(Orders.inner(), OnnxModel(graph), VERSION).predict(json.dumps(documents).encode())
+    served = Pipeline(SERVED(), OnnxModel(graph), VERSION).predict(json.dumps(documents).encode())
     answers = [response.model_dump() for response in served.responses]
     assert [{name: row[name] for name in answers[0]} for row in rows] == answers
     assert (report.rows, report.scored, report.refused) == (45, 45, 0)
@@ -218,7 +219,7 @@ def test_a_row_that_features_refuse_or_that_is_too_large_is_in_quarantine(
     graph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scorer = Scorer(load_room("orders"), graph, archives.digest(graph), 1, b"k" * 32)
-    arrays = Orders.inner.arrays
+    arrays = SERVED.arrays
 
     def refusing(room: Any, requests: Sequence[Any]) -> Any:
         unknown = [place for place, request in enumerate(requests) if request.order_id == "536001"]
@@ -228,7 +229,7 @@ def test_a_row_that_features_refuse_or_that_is_too_large_is_in_quarantine(
         made["features"][[request.order_id == "536003" for request in requests]] = float("inf")
         return made
 
-    monkeypatch.setattr(Orders.inner, "arrays", refusing)
+    monkeypatch.setattr(SERVED, "arrays", refusing)
     scored = scorer.score([json.dumps(document).encode() for document in orders(5)])
     assert list(scored.places) == [0, 2, 4]
     assert scored.answers["order_id"].to_pylist() == ["536000", "536002", "536004"]
