@@ -146,6 +146,7 @@ def _data(new: Data, old: Data | None) -> str:
             more = f" and {len(names) - _FILES_SHOWN} more" if len(names) > _FILES_SHOWN else ""
             listed = ", ".join(literal(name) for name in names[:_FILES_SHOWN])
             said.append(f"{len(names)} file{'s' if len(names) > 1 else ''} {word}: {listed}{more}")
+    said.append(f"more by `bakehouse data diff {old.version[:12]} {new.version[:12]}`")
     return "<br>".join(said)
 
 

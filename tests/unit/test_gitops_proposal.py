@@ -95,7 +95,8 @@ def test_of_the_data_it_says_how_many_rows_and_which_files_came_went_and_changed
     text = proposed(new.model_copy(update={"data": after}), old.model_copy(update={"data": before}))
     assert (
         "| +30 documents, +22 accepted<br>1 file added: `new.ndjson`<br>1 file removed: `old.ndjson`"
-        "<br>1 file changed: `batch.ndjson` |"
+        "<br>1 file changed: `batch.ndjson`"
+        f"<br>more by `bakehouse data diff {before.version[:12]} {after.version[:12]}` |"
     ) in text
 
 
