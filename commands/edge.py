@@ -24,6 +24,9 @@ def edge(
         str | None,
         typer.Option("--to", help="The folder [default: .bakehouse/edge/MODEL-VERSION]", metavar="FOLDER"),
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="With a web page that answers in the browser; it needs npm.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Write a package that answers as the service does: model, contract, release, and a runner that needs numpy and
@@ -46,7 +49,7 @@ def edge(
         )
     bento = archives.unpack(archive, digest_of(archive), workspace.scratch("edge") / "bento")
     folder = Path(to) if to else workspace.state() / "edge" / f"{name}-{number}"
-    written = write_package(bento, release.to_json() if release else None, folder)
+    written = write_package(bento, release.to_json() if release else None, folder, page=page)
     if as_json:
         display.document(
             {

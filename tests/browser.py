@@ -38,8 +38,8 @@ class Tab:
                 answer: dict[str, Any] = said["result"]
                 return answer
 
-    async def open(self, file: Path, width: int, *, dark: bool = False) -> None:
-        """Show a file in a window of so many CSS pixels."""
+    async def open(self, page: Path | str, width: int, *, dark: bool = False) -> None:
+        """Show a file, or what has that address, in a window of so many CSS pixels."""
         await self.tell("Network.enable")
         await self.tell("Log.enable")
         await self.tell("Page.enable")
@@ -49,13 +49,13 @@ class Tab:
         )
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         await self.tell("Emulation.setEmulatedMedia", features=scheme)
-        await self.tell("Page.navigate", url=file.as_uri())
+        await self.tell("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while (await self._next()).get("method") != "Page.loadEventFired":
             pass
 
     async def value(self, expression: str) -> Any:
-        """What a JavaScript expression gives; it is the test's, the page has none."""
-        found = await self.tell("Runtime.evaluate", expression=expression, returnByValue=True)
+        """What a JavaScript expression of the test's gives, at once or in time."""
+        found = await self.tell("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 

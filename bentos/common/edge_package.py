@@ -18,6 +18,7 @@ from pathlib import Path
 from bakehouse import archives
 from bakehouse.errors import ConfigurationError, DataError
 from bentos.common.edge import run
+from bentos.common.edge_page import try_page, write_page
 from bentos.common.identity import Identity
 from bentos.common.packaging import CARD_FILE
 from bentos.common.runtime import reached
@@ -58,12 +59,12 @@ class EdgePackage:
     answer: str
 
 
-def write_package(bento: Path, release: str | None, to: Path) -> EdgePackage:
+def write_package(bento: Path, release: str | None, to: Path, *, page: bool) -> EdgePackage:
     """Write the package of the unpacked `bento` as the folder `to`, with the text of its release document where there
-    is one, and have it answer the contract's example.
+    is one, with a web page where `page` says so, and have it answer the contract's example.
 
     A package that is there already is replaced; it appears whole or not at all. Raises `ConfigurationError` where `to`
-    holds something else, or the room's code needs more than there is at the edge.
+    holds something else, the room's code needs more than there is at the edge, or the page can't be had.
     """
     if to.exists() and not (to / run.MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
         raise ConfigurationError(f"{to} holds something else than an edge package.", "Name another folder.")
@@ -81,7 +82,11 @@ def write_package(bento: Path, release: str | None, to: Path) -> EdgePackage:
         if release is not None:
             (package / run.RELEASE).write_text(release, encoding="utf-8")
         _python([sys.executable, "-c", _CONTRACT, identity.model, *(str(package / it) for it in _DOCUMENTS)], source)
+        if page:
+            write_page(package)
         digest = _write_manifest(package)
+        if page:
+            try_page(package)
         answer = _python([sys.executable, "-I", str(package / "run.py"), str(package / _DOCUMENTS[1])], package)
         package.chmod(0o755)
         if to.exists():

@@ -1,0 +1,1 @@
+"""What stands in a browser for numpy and onnxruntime, and what the page asks of the runner."""
