@@ -161,7 +161,7 @@ verb_programs() { # Install the optional programs that some checks ask for, wher
       go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 || say "actionlint could not be installed"
   fi
   install_checkov
-  install_packages wrk jq chromium nodejs redis-server prometheus prometheus-alertmanager \
+  install_packages wrk jq chromium nodejs npm redis-server prometheus prometheus-alertmanager \
     buildah skopeo docker-registry \
     containerd runc containernetworking-plugins busybox-static catatonit iptables
   if ! has prometheus && has apt-get && has dpkg-deb; then

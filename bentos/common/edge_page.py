@@ -49,11 +49,16 @@ def write_page(package: Path) -> None:
     (page / "vendor").mkdir(parents=True)
     for name in _FILES:
         shutil.copyfile(_PAGE / name, page / name)
-    for name, place in _PYTHON.items():
-        (page / "python" / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(_PAGE / "python" / name, page / "python" / place)
+    copy_python(page / "python")
     for file in fetched.iterdir():
         shutil.copyfile(file, page / "vendor" / file.name)
+
+
+def copy_python(to: Path) -> None:
+    """Copy what stands in for numpy and onnxruntime in a browser, and what the page asks of the runner."""
+    for name, place in _PYTHON.items():
+        (to / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_PAGE / "python" / name, to / place)
 
 
 def try_page(package: Path) -> None:
