@@ -161,9 +161,10 @@ verb_programs() { # Install the optional programs that some checks ask for, wher
       go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 || say "actionlint could not be installed"
   fi
   install_checkov
-  install_packages wrk jq chromium nodejs npm redis-server prometheus prometheus-alertmanager \
+  install_packages wrk jq chromium nodejs redis-server prometheus prometheus-alertmanager \
     buildah skopeo docker-registry \
     containerd runc containernetworking-plugins busybox-static catatonit iptables
+  has npm || install_packages npm # other packages of nodejs bring their own, which Debian's would conflict with
   if ! has prometheus && has apt-get && has dpkg-deb; then
     say "prometheus"
     install_prometheus || say "prometheus could not be installed"
@@ -173,6 +174,7 @@ verb_programs() { # Install the optional programs that some checks ask for, wher
 verb_infra-test() { # Apply the Terraform of both environments to a moto server, judge it, try its roles, destroy it.
   verb_setup
   install_checkov
+  install_tflint
   enter_venv
   export BAKEHOUSE_GOVERNANCE_EVIDENCE="$state/governance"
   python -m pytest tests/unit/test_governance_*.py tests/integration/test_terraform_*.py tests/infra "$@"
@@ -237,6 +239,15 @@ install_checkov() {
     else
       say "checkov could not be installed"
     fi
+  fi
+}
+
+# Minutes of compiling, so not among the programs that every run installs.
+install_tflint() {
+  if ! has tflint && has go; then
+    say "tflint"
+    GOBIN="$state/bin" GOPATH="$state/cache/go" GOCACHE="$state/cache/go-build" GOFLAGS=-modcacherw \
+      go install github.com/terraform-linters/tflint@v0.64.0 || say "tflint could not be installed"
   fi
 }
 
