@@ -249,6 +249,7 @@ data "aws_iam_policy_document" "named" {
       "arn:aws:eks:${var.context.region}:${var.context.account_id}:*/${local.name}*",
       "arn:aws:logs:${var.context.region}:${var.context.account_id}:log-group:/${local.name}*",
       "arn:aws:logs:${var.context.region}:${var.context.account_id}:log-group:/aws/eks/${local.name}/*",
+      "arn:aws:logs:${var.context.region}:${var.context.account_id}:log-group:/aws/rds/instance/${local.name}-*",
       "arn:aws:rds:${var.context.region}:${var.context.account_id}:*:${local.name}-*",
       "arn:aws:s3:::${local.name}-*",
       "arn:aws:sns:${var.context.region}:${var.context.account_id}:${local.name}-*",

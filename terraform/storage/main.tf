@@ -62,6 +62,8 @@ module "database" {
   backup_days         = each.value.backup_days
   deletion_protection = each.value.deletion_protection
   key_arn             = local.foundation.key_arns["databases"]
+  log_days            = var.retention_days.logs
+  log_key_arn         = local.foundation.key_arns["logs"]
   vpc_id              = local.foundation.network.vpc_id
   subnet_ids          = local.foundation.network.private_subnet_ids
   client_cidrs        = local.foundation.network.private_subnet_cidrs

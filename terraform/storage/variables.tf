@@ -10,9 +10,10 @@ variable "rooms" {
 }
 
 variable "retention_days" {
-  description = "Days that ZenML's artifacts and the prediction logs are kept."
+  description = "Days that ZenML's artifacts, the prediction logs and the databases' logs are kept."
   type = object({
     zenml       = number
+    logs        = number
     predictions = number
   })
 

@@ -1,4 +1,4 @@
-retention_days = { zenml = 365, predictions = 365 }
+retention_days = { zenml = 365, predictions = 365, logs = 365 }
 evidence       = { mode = "COMPLIANCE", days = 3650 }
 registry       = { replicate_from = "111111111111" }
 

@@ -1,4 +1,4 @@
-retention_days = { zenml = 90, predictions = 180 }
+retention_days = { zenml = 90, predictions = 180, logs = 180 }
 evidence       = { mode = "GOVERNANCE", days = 365 }
 registry       = { replicate_to = "222222222222" }
 

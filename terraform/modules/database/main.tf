@@ -26,6 +26,15 @@ resource "aws_vpc_security_group_ingress_rule" "this" {
   to_port           = local.ports[var.engine]
 }
 
+# Made before RDS would make them itself: without a key, and kept for ever.
+resource "aws_cloudwatch_log_group" "this" {
+  for_each = toset(local.logs[var.engine])
+
+  name              = "/aws/rds/instance/${var.name}/${each.key}"
+  retention_in_days = var.log_days
+  kms_key_id        = var.log_key_arn
+}
+
 resource "aws_db_instance" "this" {
   # checkov:skip=CKV_AWS_293: a variable; our own rule REC-05 wants it where the settings say
   # checkov:skip=CKV_AWS_133: a variable, validated to be 7 to 35 days
@@ -66,4 +75,6 @@ resource "aws_db_instance" "this" {
   enabled_cloudwatch_logs_exports = local.logs[var.engine]
   performance_insights_enabled    = true
   performance_insights_kms_key_id = var.key_arn
+
+  depends_on = [aws_cloudwatch_log_group.this]
 }

@@ -90,6 +90,26 @@ variable "deletion_protection" {
   nullable    = false
 }
 
+variable "log_days" {
+  description = "Days that the instance's logs are kept."
+  type        = number
+
+  validation {
+    condition     = contains([90, 120, 180, 365, 400, 545, 731], var.log_days)
+    error_message = "log_days must be one of 90, 120, 180, 365, 400, 545, 731."
+  }
+}
+
+variable "log_key_arn" {
+  description = "Key that encrypts the instance's logs."
+  type        = string
+
+  validation {
+    condition     = startswith(var.log_key_arn, "arn:aws:kms:")
+    error_message = "log_key_arn must be the ARN of a KMS key."
+  }
+}
+
 variable "vpc_id" {
   description = "Network the instance stands in."
   type        = string
