@@ -55,7 +55,6 @@ variable "context" {
 
 locals {
   name = "${var.context.project}-${var.context.environment}"
-  path = "/${local.name}/"
   tags = {
     project     = var.context.project
     environment = var.context.environment

@@ -1,4 +1,6 @@
 locals {
+  path = "/${local.name}/" # of roles and policies
+
   foundation = data.terraform_remote_state.foundation.outputs
 }
 

@@ -91,6 +91,8 @@ module "budget" {
 }
 
 locals {
+  path = "/${local.name}/" # of roles and policies
+
   access_log_bucket = "${local.name}-access-logs-${var.context.account_id}"
   trail             = "${local.name}-trail"
 
