@@ -34,7 +34,7 @@ FORMATS: Mapping[str, Format] = {
     ".pq": "parquet",
 }
 PART_BYTES = 16 << 20
-BATCH_BYTES = 1 << 19
+BATCH_BYTES = 2 << 20
 BATCH_ROWS = 1_024
 CHUNK = 1 << 20
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
