@@ -36,7 +36,7 @@ RECORDS = 100
 READY_SECONDS = 120
 CHECKOUT = Path(__file__).resolve().parents[2]
 FIRST_ANSWER_SECONDS = 10
-"""Measured here: 0.3 s. The promise is 2 s; a build server with noise gets five times that."""
+"""Promised are 2 s; 0.9 to 1.0 s were measured on two cores with eleven processes waiting. A build server gets more."""
 REQUESTS = {"orders": ("order_id", "time", "customer", "country", "currency", "note", "lines"), "sentiment": ("text",)}
 
 
