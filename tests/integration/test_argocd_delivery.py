@@ -150,7 +150,7 @@ def test_a_release_whose_smoke_job_never_ends_is_undone_by_a_revert(argo: ArgoWo
     argo.settled("slow", "staging", 1)
     commit = patched(argo, release(2, model="slow", champion=1), BROKEN_SMOKE)
     job = eventually("the smoke Job waits", lambda: smoke_job(argo, "slow", 2))
-    assert 0 < job["spec"]["activeDeadlineSeconds"] <= 180
+    assert 0 < job["spec"]["activeDeadlineSeconds"] <= 360
     assert job["spec"]["backoffLimit"] == 0
     eventually("it counts as not yet healthy", lambda: health(argo, "slow") == "Progressing")
     argo.revert(commit.sha)
