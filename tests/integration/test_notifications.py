@@ -32,6 +32,7 @@ from tests.gitops_world import commit_files, release
 pytestmark = pytest.mark.xdist_group("cluster")
 
 TOKEN = "a-token-of-the-forge"
+STARTS = "/actions/workflows/rollback.yml/dispatches"
 CONFIGURATION = CHECKOUT / "gitops/argocd/installation/notifications.yaml"
 IMPATIENT = """\
   - target: {kind: Deployment|Rollout, name: bento}
@@ -61,8 +62,8 @@ class Dispatch:
 
     path: str
     token: str
-    event: str
-    payload: dict[str, str]
+    ref: str
+    inputs: dict[str, str]
 
 
 @dataclass
@@ -85,12 +86,12 @@ def forge() -> Iterator[Forge]:
 
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
-            if not self.path.endswith("/dispatches"):
+            if not self.path.endswith(STARTS):
                 self._answer(200, EVERYTHING_FAILS)
                 return
             body = json.loads(content)
             token = str(self.headers["Authorization"])
-            made.dispatches.append(Dispatch(self.path, token, body["event_type"], body["client_payload"]))
+            made.dispatches.append(Dispatch(self.path, token, body["ref"], body["inputs"]))
             self._answer(204)
 
         def _answer(self, code: int, document: object = None) -> None:
@@ -212,7 +213,7 @@ def told(failing: Failing, model: str) -> Dispatch:
         argo.cluster.kubectl("annotate", "--overwrite", "application", app, "--namespace=argocd", f"{REFRESH}=normal")
         sought = (model, failing.commit)
         said = failing.forge.dispatches
-        return next((it for it in said if (it.payload["model"], it.payload["revision"]) == sought), None)
+        return next((it for it in said if (it.inputs["model"], it.inputs["failed"]) == sought), None)
 
     try:
         return eventually(f"the forge is told of {model} at {failing.commit[:10]}", sent)
@@ -223,15 +224,16 @@ def told(failing: Failing, model: str) -> Dispatch:
 def run_workflow(argo: ArgoWorld, dispatch: Dispatch, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the workflow's own script with the variables that it makes of an event."""
     said = yaml.safe_load((CHECKOUT / ".github/workflows/rollback.yml").read_text())
-    assert dispatch.event in said[True]["repository_dispatch"]["types"]  # YAML 1.1 reads `on` as true
+    declared = said[True]["workflow_dispatch"]["inputs"]  # YAML 1.1 reads `on` as true
+    assert dispatch.inputs.keys() <= declared.keys(), "GitHub refuses an input that is not declared"
+    assert {name for name, it in declared.items() if it.get("required")} <= dispatch.inputs.keys()
     job = said["jobs"]["rollback"]
     known = {
-        "github.event_name": "repository_dispatch",
         "github.actor": "argocd",
         "github.actor_id": "1",
         "github.server_url": argo.cluster.git_url,
-        "github.repository": urllib.parse.unquote(dispatch.path.removeprefix("/repos//").removesuffix("/dispatches")),
-    } | {f"github.event.client_payload.{name}": value for name, value in dispatch.payload.items()}
+        "github.repository": urllib.parse.unquote(dispatch.path.removeprefix("/repos//").removesuffix(STARTS)),
+    } | {f"inputs.{name}": value for name, value in dispatch.inputs.items()}
 
     def value(expression: re.Match[str]) -> str:
         return next((known[it.strip()] for it in expression[1].split("||") if known.get(it.strip())), "")
@@ -269,12 +271,13 @@ def test_a_release_that_fails_is_taken_back_by_a_commit_with_a_hold(
     argo = failing.argo
     dispatch = told(failing, model)
     assert dispatch.token == f"Bearer {TOKEN}"
-    assert dispatch.path == f"/repos//{argo.name}/dispatches"  # an address with an owner gives OWNER/NAME
+    assert dispatch.path == f"/repos//{argo.name}{STARTS}"  # an address with an owner gives OWNER/NAME
     if model == "canary":
         rollout = argo.cluster.get("rollout", "canary-bento", argo.namespace("production"))
         assert rollout is not None
         assert 'Metric "error-rate" assessed Failed' in rollout["status"]["message"]
-    assert re.search(reason, dispatch.payload["reason"])
+    assert dispatch.ref == "main"
+    assert re.search(reason, dispatch.inputs["reason"])
     argo.wait_for_refreshes()
     done = run_workflow(argo, dispatch, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
