@@ -135,6 +135,7 @@ def adopt(
     if done.paused:
         what = "brings what has changed since" if done.untouched else "restarts nothing"
         display.say(f"To let Argo CD follow git again, which {what}:\n  {done.resume}")
+        display.say("or, without the right to edit it, enable auto-sync by the button of Argo CD's page.")
 
 
 def hold(
@@ -200,4 +201,5 @@ def _show_promotion(done: Promotion) -> None:
     display.say(f"\n{opened}")
     undo = f"bakehouse rollback {done.release.model} --env {target}"
     if done.previous is not None:
-        display.say(f"To undo it: {undo}{f' --to {done.previous.model_version}'}")
+        landed = done.action == "landed"
+        display.say(f"{'To' if landed else 'Once merged, to'} undo it: {undo}{f' --to {done.previous.model_version}'}")

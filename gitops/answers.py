@@ -137,7 +137,7 @@ def rollback_value(done: Rollback) -> dict[str, Any]:
         "action": done.action,
         "environment": done.place.environment,
         "model": done.place.model,
-        "model_version": done.release.model_version if done.release is not None else None,
+        "model_version": done.model_version,
         "away_from": done.away_from,
         "commit": done.commit,
         "hold": done.hold,

@@ -9,21 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Literal
 
 from bakehouse.errors import BakehouseError, ReleaseError
 from bakehouse.gates import GateResult, misses
 from gitops.commits import Blob, Commit, Touch
 from gitops.environment import Place, environments, parse_place, release_folder
-from gitops.history import Entry, Timeline, released
+from gitops.events import EventKind, event_of
+from gitops.history import Timeline, released
 from gitops.holds import Hold, held
 from gitops.promotion_gates import Admission, admission, from_git, settings_path
 from gitops.proposal import changes, measured
 from gitops.release import Release
 from gitops.repository import ENVIRONMENTS, GitopsRepository, Snapshot
 from gitops.running_gates import Candidate
-
-Deed = Literal["released", "promoted", "rolled back", "removed", "held", "hold lifted"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Happening:
 
     number: int
     place: Place
-    deed: Deed
+    deed: EventKind
     commit: Commit
     model_version: int | None
     with_hold: bool = False
@@ -190,11 +188,14 @@ class _Reading:
         chosen = told[: self.limit]
         count = sum(touch.path == place.document for _, touch in chosen)
         entries = {entry.commit.sha: entry for entry in self.timelines[place].entries(count)}
+        from_before = self._arrived_from(place)
         happenings = tuple(
             Happening(
                 number,
                 place,
-                *_deed(touch, entry, self._arrived_from(place)),
+                event_of(place, touch, entry, from_before).kind,
+                touch.commit,
+                entry.model_version if entry is not None else None,
                 with_hold=entry is not None and touch.commit.sha in holds,
             )
             for number, touch in chosen
@@ -277,13 +278,6 @@ def _proposals(repository: GitopsRepository) -> Iterator[tuple[str, Snapshot, Pl
             place, _ = parse_place(path)
             if place is not None and path == place.document:
                 yield name, proposed, place
-
-
-def _deed(touch: Touch, entry: Entry | None, from_before: set[Blob]) -> tuple[Deed, Commit, int | None]:
-    if entry is None:
-        return "hold lifted" if touch.blob is None else "held", touch.commit, None
-    promoted = entry.kind == "released" and touch.blob in from_before
-    return "promoted" if promoted else entry.kind, touch.commit, entry.model_version
 
 
 def _admissions(snapshot: Snapshot) -> tuple[dict[str, Admission], tuple[str, ...]]:

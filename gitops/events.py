@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from bakehouse.errors import ReleaseError
-from gitops.commits import Commit, Touch
+from bakehouse.errors import BakehouseError, ReleaseError
+from gitops.commits import Blob, Commit, Touch
 from gitops.environment import Place, environments, require_environment
 from gitops.history import Entry, Kind, Timeline, timeline
 from gitops.holds import held
+from gitops.promotion_gates import admission, settings_path
 from gitops.repository import GitopsRepository, Snapshot
 
-EventKind = Kind | Literal["held", "hold lifted"]
+EventKind = Kind | Literal["promoted", "held", "hold lifted"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,17 @@ def events(
         raise ReleaseError(f"{model} was never released in {where}.", "`bakehouse status` shows what is where.")
     chosen = touches[:limit]
     entries = _entries(repository, snapshot, touches, chosen)
-    return [_event(place, touch, entries.get((place, touch.commit.sha))) for place, touch in chosen]
+    sources = {place: _arrived_from(repository, snapshot, place) for place in {place for place, _ in chosen}}
+    return [event_of(place, touch, entries.get((place, touch.commit.sha)), sources[place]) for place, touch in chosen]
+
+
+def event_of(place: Place, touch: Touch, entry: Entry | None, from_before: set[Blob]) -> Event:
+    """What a change was. A release whose document the environment before has had (`from_before`) was promoted, whoever
+    committed it."""
+    if entry is None or touch.path != place.document:
+        return Event(place, "hold lifted" if touch.blob is None else "held", touch.commit, None)
+    promoted = entry.kind == "released" and touch.blob in from_before
+    return Event(place, "promoted" if promoted else entry.kind, touch.commit, entry)
 
 
 @dataclass(frozen=True)
@@ -82,10 +93,15 @@ def _hold_at(repository: GitopsRepository, place: Place, revision: str, moment: 
     return hold.reason if hold is not None else None
 
 
-def _event(place: Place, touch: Touch, entry: Entry | None) -> Event:
-    if touch.path == place.document and entry is not None:
-        return Event(place, entry.kind, touch.commit, entry)
-    return Event(place, "hold lifted" if touch.blob is None else "held", touch.commit, None)
+def _arrived_from(repository: GitopsRepository, snapshot: Snapshot, place: Place) -> set[Blob]:
+    """The documents that the environment before has ever had; none where no settings that can be read name one."""
+    if settings_path(place.environment) not in snapshot.files:
+        return set()
+    try:
+        source = Place(admission(snapshot, place.environment).source, place.model)
+    except BakehouseError:
+        return set()
+    return {touch.blob for touch in repository.log(source.document, revision=snapshot.revision) if touch.blob}
 
 
 def _places(snapshot: Snapshot, model: str, environment: str | None) -> list[Place]:

@@ -34,6 +34,11 @@ class Rollback:
     hold: Hold | None
     untouched: tuple[str, ...] = ()
 
+    @property
+    def model_version(self) -> int | None:
+        """What the environment has now."""
+        return None if self.release is None else self.release.model_version
+
 
 def roll_back(
     repository: GitopsRepository,

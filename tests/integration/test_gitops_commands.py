@@ -73,7 +73,7 @@ def test_the_way_there_and_back(world: World, repository: GitopsRepository, bake
     assert held == {("production", 1, True), ("staging", 2, False)}
     assert "no longer held" in bakehouse("hold", "orders", "--env", "production", "--lift")
     kinds = [event["kind"] for event in bakehouse.json("history", "orders", "--env", "production")]
-    assert kinds == ["hold lifted", "rolled back", "released", "released"]
+    assert kinds == ["hold lifted", "rolled back", "promoted", "promoted"]
 
 
 def test_a_hold_of_a_model_that_is_nowhere_says_that_the_name_may_be_a_slip(

@@ -143,7 +143,7 @@ class History:
             with pytest.raises(BakehouseError, match="nothing to go back to"):
                 roll_back(self.repository, place)
             return
-        assert roll_back(self.repository, place).release.model_version == target
+        assert roll_back(self.repository, place).model_version == target
         expected.versions.append(target)
         expected.held = True
 

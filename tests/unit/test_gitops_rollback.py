@@ -38,7 +38,7 @@ def version(repository: GitopsRepository) -> int | None:
 def test_a_rollback_restores_the_release_before_and_nothing_else(world: World, repository: GitopsRepository) -> None:
     commit_files(repository, {SETTING: "kind: Component\n# changed since\n"})
     done = roll_back(repository, PRODUCTION, reason="too many false alarms")
-    assert (done.action, done.away_from, done.release.model_version) == ("rolled back", 3, 2)
+    assert (done.action, done.away_from, done.model_version) == ("rolled back", 3, 2)
     assert world.git("diff", "--name-only", "main~1", "main").split() == [
         PRODUCTION.hold,
         PRODUCTION.pin,
@@ -75,7 +75,7 @@ def test_a_rollback_after_its_hold_was_lifted_skips_what_was_rolled_back(reposit
 
 @pytest.mark.parametrize("to", ["1", "main~4"])
 def test_a_rollback_goes_to_a_version_or_a_revision(repository: GitopsRepository, to: str) -> None:
-    assert roll_back(repository, PRODUCTION, to).release.model_version == 1
+    assert roll_back(repository, PRODUCTION, to).model_version == 1
     assert version(repository) == 1
     assert roll_back(repository, PRODUCTION, to).action == "already there"
 
@@ -104,7 +104,7 @@ def test_an_environment_without_a_release_has_nothing_to_go_back_to(repository: 
 
 def test_a_broken_hold_or_release_does_not_stop_a_rollback(repository: GitopsRepository) -> None:
     commit_files(repository, {PRODUCTION.hold: "{", PRODUCTION.document: "{"}, "Break it")
-    assert roll_back(repository, PRODUCTION).release.model_version == 3
+    assert roll_back(repository, PRODUCTION).model_version == 3
 
 
 def test_a_held_file_that_cannot_be_read_still_holds(world: World, repository: GitopsRepository) -> None:
@@ -159,7 +159,7 @@ def test_a_merge_counts_when_it_landed_not_when_it_was_written(world: World, rep
     repository.fetch()
     newest, before = releases(repository, "production", "orders")[:2]
     assert (newest.commit.subject, newest.model_version, before.model_version) == ("Merge it", 4, 3)
-    assert roll_back(repository, PRODUCTION).release.model_version == 3
+    assert roll_back(repository, PRODUCTION).model_version == 3
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_neither_a_version_nor_a_revision_is_taken_for_a_time(text: str) -> None
 
 def test_a_rollback_goes_to_what_was_there_at_a_time(world: World, dated: GitopsRepository) -> None:
     done = roll_back(dated, PRODUCTION, "2026-03-02T18:00Z")
-    assert (done.action, done.away_from, done.release.model_version) == ("rolled back", 1, 2)
+    assert (done.action, done.away_from, done.model_version) == ("rolled back", 1, 2)
     revision = dated.commit_at(done.commit).trailers["Restored-From"]
     assert dated.commit_at(revision).subject == "Promote orders 2 to production"
     assert world.git("diff", revision, "main", "--", PRODUCTION.release) == ""
