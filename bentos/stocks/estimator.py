@@ -72,11 +72,15 @@ def folds(train: Sequence[Masked], dev: Sequence[Masked], seed: int) -> Sequence
 
 def fit(trial: Trial, train: Sequence[Masked], seed: int) -> Fitted:
     """Learned from these days. Raises `DataError` where all of them went one way: there is nothing to tell apart."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     up = _up(train)
     if not 0 < up.mean() < 1:
         raise DataError("Every day that would be learned from went the same way.", "Look at the prices, or add more.")
     classifier = _classifier(trial, seed)
-    classifier.fit(arrays(train)["features"], up.astype(np.int64))
+    # Threads cost more than they gain on some hundred rows, and most of all on a machine that is busy.
+    with threadpool_limits(1):
+        classifier.fit(arrays(train)["features"], up.astype(np.int64))
     return Fitted(classifier, float(up.mean()))
 
 
@@ -208,7 +212,7 @@ def _classifier(trial: Trial, seed: int) -> Any:
     if trial.candidate == "logistic_regression":
         return make_pipeline(StandardScaler(), LogisticRegression(C=params["c"], random_state=seed))
     network = MLPClassifier(
-        (params["neurons"],), alpha=params["alpha"], solver="lbfgs", max_iter=2_000, random_state=seed
+        (params["neurons"],), alpha=params["alpha"], solver="lbfgs", max_iter=500, random_state=seed
     )
     return make_pipeline(StandardScaler(), network)
 
