@@ -11,6 +11,7 @@ import pytest
 
 from bakehouse.errors import BakehouseError
 from gitops import holds
+from gitops.adoption import adopt
 from gitops.commits import Blob
 from gitops.environment import Place, release_folder, release_texts
 from gitops.history import released, timeline
@@ -24,8 +25,8 @@ from tests.gitops_world import World, commit_files, signed_release
 STAGING, PRODUCTION = Place("staging", "orders"), Place("production", "orders")
 SETTING = "environments/production/settings/note.txt"
 ACTIONS = (
-    "train train promote promote promote rollback rollback_to hold lift lift revert revert_promotion revert_promotion"
-    " setting remove"
+    "train train promote promote promote rollback rollback_to adopt hold lift lift revert revert_promotion"
+    " revert_promotion setting remove"
 ).split()
 STEPS = int(os.environ.get("BAKEHOUSE_STEPS", "40"))
 SEEDS = [int(seed) for seed in os.environ.get("BAKEHOUSE_SEEDS", "1,2,3").split(",")]
@@ -35,6 +36,11 @@ SEEDS = [int(seed) for seed in os.environ.get("BAKEHOUSE_SEEDS", "1,2,3").split(
 def world(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
     monkeypatch.setenv("BAKEHOUSE_ROOT", str(made.checkout))
+    # Nobody can be asked what runs, so that what is adopted is what the revision says.
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-cluster"))
+    monkeypatch.setenv("ARGOCD_CONFIG_DIR", str(tmp_path / "no-argocd"))
+    for name in ("ARGOCD_SERVER", "ARGOCD_OPTS", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
     return made
 
 
@@ -156,6 +162,22 @@ class History:
         if target == self.production.now:
             assert done.action == "already there"
             return
+        self.production.versions.append(target)
+        self.production.held = True
+
+    def adopt(self) -> None:
+        """An operator took production back in the cluster, held or not, and git is made to agree."""
+        known = [version for version in self.production.versions if version is not None]
+        if not known:
+            return
+        target = self.chance.choice(known)
+        revision = timeline(self.repository, PRODUCTION).find(str(target)).commit.sha
+        done = adopt(self.repository, PRODUCTION, revision=revision)
+        assert done.release.model_version == target
+        if target == self.production.now:
+            assert done.action == "already there"
+            return
+        assert done.action == "adopted"
         self.production.versions.append(target)
         self.production.held = True
 
