@@ -71,14 +71,19 @@ def rollback(
             metavar="REVISION",
         ),
     ] = None,
+    open_pr: Annotated[
+        bool, typer.Option("--open-pr", help="Open a pull request by gh, where nobody may push to the branch.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Restore an earlier release of an environment, nothing else, and leave a hold."""
+    from bakehouse import workspace
     from gitops import answers
     from gitops.environment import Place
     from gitops.rollback import roll_back
 
-    done = roll_back(repository(), Place(environment, model), to, reason, if_current=if_current)
+    proposals = workspace.state() / "rollbacks" if open_pr else None
+    done = roll_back(repository(), Place(environment, model), to, reason, if_current=if_current, proposals=proposals)
     if as_json:
         display.document(answers.rollback_value(done))
         return
@@ -92,6 +97,13 @@ def rollback(
         display.say(f"{environment} has {model} {version} already (commit {done.commit[:10]}); nothing was changed.")
         if to is None and done.hold is not None:
             display.say("It was rolled back before. To go further back, name the version with --to.")
+        return
+    if done.request is not None:
+        display.say(
+            f"{environment} goes back to {model} {version} when this is merged: {done.request.address} (branch"
+            f" {done.request.branch}, commit {done.commit[:10]})."
+        )
+        _show_untouched(done.untouched)
         return
     display.say(f"Rolled {model} in {environment} back to model version {version} (commit {done.commit[:10]}).")
     _show_untouched(done.untouched)

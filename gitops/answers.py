@@ -142,6 +142,9 @@ def rollback_value(done: Rollback) -> dict[str, Any]:
         "commit": done.commit,
         "hold": done.hold,
         "untouched": done.untouched,
+        "branch": done.request.branch if done.request is not None else None,
+        "body": done.request.body if done.request is not None else None,
+        "pull_request": done.request.address if done.request is not None else None,
     }
 
 

@@ -27,6 +27,7 @@ from gitops.commits import LOG_FORMAT, Blob, Change, Commit, Touch, parse_commit
 
 ENVIRONMENTS = "environments"
 PROPOSALS = "promote/"
+ROLLBACKS = "rollback/"
 RETRY_SECONDS = 60.0
 _LOCK_SECONDS = 60.0
 _FALLBACK_IDENTITY = ("Bakehouse", "bakehouse@localhost")
@@ -301,7 +302,9 @@ class GitopsRepository:
     def _fetch(self) -> str:
         with self._locked() as lock:
             self._prepare_cache()
-            specs = [f"+refs/heads/{name}:refs/heads/{name}" for name in (self.branch, f"{PROPOSALS}*")]
+            specs = [
+                f"+refs/heads/{name}:refs/heads/{name}" for name in (self.branch, f"{PROPOSALS}*", f"{ROLLBACKS}*")
+            ]
             arguments = ("fetch", "--quiet", "--no-tags", "--prune", "--no-write-fetch-head", self.url, *specs)
             git.run(self.cache, *arguments, timeout=git.NETWORK_TIMEOUT_SECONDS, keep_open=(lock,))
         return git.run(self.cache, "rev-parse", "--verify", f"refs/heads/{self.branch}^{{commit}}").decode().strip()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 from bakehouse.errors import ReleaseError
+from gitops import pull_request
 from gitops.commits import Change
 from gitops.environment import Place, release_folder, require_environment
 from gitops.history import Entry, Timeline, timeline
@@ -15,6 +17,7 @@ from gitops.moments import moment
 from gitops.release import Release
 from gitops.repository import GitopsRepository, Snapshot
 from gitops.restoration import beside_the_release, restoration
+from gitops.rollback_request import Request, Requested, open_request
 
 _NAMED = 5
 """So many files are named in an error."""
@@ -24,19 +27,21 @@ _NAMED = 5
 class Rollback:
     """What `roll_back` did: `commit` is the one that has the earlier release, `away_from` the version taken away, and
     `untouched` what else has changed since the environment had it, which stays as it is. `release` is what the
-    environment has now; none where it was removed meanwhile, and nothing was done."""
+    environment has now; none where it was removed meanwhile, and nothing was done. Where it is `proposed`, all that is
+    so once the pull request `request` is merged."""
 
-    action: Literal["rolled back", "already there", "not current"]
+    action: Literal["rolled back", "proposed", "already there", "not current"]
     place: Place
     release: Release | None
     away_from: int | None
     commit: str
     hold: Hold | None
     untouched: tuple[str, ...] = ()
+    request: Requested | None = None
 
     @property
     def model_version(self) -> int | None:
-        """What the environment has now."""
+        """That of the release."""
         return None if self.release is None else self.release.model_version
 
 
@@ -47,6 +52,7 @@ def roll_back(
     reason: str = "",
     *,
     if_current: str | None = None,
+    proposals: Path | None = None,
 ) -> Rollback:
     """Restore the release before the current one, or the one that `to` names: a model version, a revision, or a moment
     (ISO 8601), at which the environment had it.
@@ -57,8 +63,12 @@ def roll_back(
     With `if_current`, a revision that failed, nobody has looked yet. Nothing is done where what it has released is not
     current any more, and `ReleaseError` is raised where that is itself what a rollback restored, or where settings
     changed after it came: whether the release is to blame is then for a person to say.
+
+    With `proposals`, a folder for its text, a pull request is opened instead of committing to the branch.
     """
+    forge = pull_request.forge(repository.url, repository.branch) if proposals is not None else None
     outcome: list[Rollback] = []
+    requests: list[Request] = []
 
     def plan(snapshot: Snapshot) -> Change | None:
         require_environment(snapshot, place.environment)
@@ -91,8 +101,16 @@ def roll_back(
             bound={"Rolled-Back-From": str(left or "none"), "Restored-From": revision},
         )
         outcome[:] = [Rollback("rolled back", place, release, left, "", back.hold, back.untouched)]
+        taken = current.commit if current is not None else None
+        why = back.hold.reason
+        requests[:] = [Request(place, release.model_version, back.change, taken, why, back.untouched)]
         return back.change
 
+    if forge is not None and proposals is not None:
+        if plan(repository.at(repository.fetch())) is None:
+            return outcome[0]
+        opened = open_request(repository, requests[0], forge, proposals)
+        return replace(outcome[0], action="proposed", commit=opened.commit, request=opened)
     made = repository.commit(plan, watch=[place.folder])
     return outcome[0] if made is None else replace(outcome[0], commit=made.sha)
 

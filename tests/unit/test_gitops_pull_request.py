@@ -13,9 +13,13 @@ import pytest
 
 from bakehouse.errors import ReleaseError
 from commands.main import main
+from gitops.clone import Clone
+from gitops.environment import Place
 from gitops.promotion import Promotion, commit_release, promote
+from gitops.promotion_check import check
 from gitops.pull_request import forge
 from gitops.repository import GitopsRepository
+from gitops.rollback import roll_back
 from tests.gitops_world import NO_CONDITIONS, World, commit_files, release
 
 URL = "https://forge.example/bakery/releases.git"
@@ -225,3 +229,43 @@ def test_the_command_tells_the_pull_requests_address(
         main(["promote", "orders", "--to", "production", "--open-pr", "--json"])
     assert ended.value.code == 0
     assert json.loads(capsys.readouterr().out)["pull_request"] == ADDRESS
+
+
+def test_a_rollback_of_a_protected_branch_is_a_pull_request_that_the_check_lets_pass(
+    world: World, repository: GitopsRepository, gh: Gh
+) -> None:
+    place = Place("production", "orders")
+    for version in (1, 2):
+        commit_release(repository, "staging", release(version, champion=version - 1 or None))
+        promote(repository, "orders", "production", proposals=world.bodies)
+    head = repository.fetch()
+    done = roll_back(repository, place, reason="it answers *nonsense*", proposals=world.bodies)
+    assert (done.action, done.model_version, done.away_from) == ("proposed", 1, 2)
+    assert repository.fetch() == head, "nothing may land before the merge"
+    assert done.request is not None
+    assert world.git("rev-parse", done.request.branch) == done.commit
+    _, created, merged = gh.asked()
+    assert created[:2] == ["pr", "create"]
+    assert created[-4:] == ["--title", "Roll back orders in production to 1", "--body-file", str(done.request.body)]
+    assert merged == ["pr", "merge", ADDRESS, "--auto", "--rebase", "--match-head-commit", done.commit]
+    assert "`it answers *nonsense*`" in done.request.body.read_text()
+
+    (found,) = check(Clone(world.clone(), "origin/main"), f"origin/{done.request.branch}")
+    assert (found.kind, found.model_version) == ("rollback", 1)
+    assert all(gate.passed for gate in found.gates)
+
+    gh.open_already({"url": ADDRESS, "isCrossRepository": False})
+    again = roll_back(repository, place, proposals=world.bodies)
+    assert (again.commit, again.request and again.request.address) == (done.commit, ADDRESS)
+
+
+def test_a_rollback_request_that_gh_refuses_says_what_to_type(
+    world: World, repository: GitopsRepository, gh: Gh
+) -> None:
+    for version in (1, 2):
+        commit_release(repository, "staging", release(version, champion=version - 1 or None))
+        promote(repository, "orders", "production", proposals=world.bodies)
+    gh.fails("pr create")
+    with pytest.raises(ReleaseError, match="something is wrong.*is pushed") as caught:
+        roll_back(repository, Place("production", "orders"), proposals=world.bodies)
+    assert "gh pr create" in str(caught.value.hint)
