@@ -96,7 +96,8 @@ verb_pytest() { # Run the tests alone on every core, coverage measured; argument
   say "pytest"
   # What is asked of the whole can't be asked of a part.
   [ $# -gt 0 ] || set -- --cov-fail-under=85
-  in_venv pytest --numprocesses=logical --maxprocesses=4 --no-loadscope-reorder \
+  # Unbuffered, so that a log that is being written shows how far the tests are.
+  in_venv python -u -m pytest --numprocesses=logical --maxprocesses=4 --no-loadscope-reorder \
     --cov --cov-report="xml:$state/coverage/coverage.xml" --cov-report="json:$state/coverage/coverage.json" "$@"
 }
 

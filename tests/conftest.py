@@ -40,7 +40,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Where the whole suite was measured, name the files of which too little ran; coverage.xml has every line."""
-    if getattr(config.option, "cov_fail_under", None) and (report := config.option.cov_report.get("json")):
+    report = config.option.cov_report.get("json") if getattr(config.option, "cov_fail_under", None) else None
+    # A run that was interrupted has none.
+    if report and Path(report).is_file():
         for name, file in sorted(json.loads(Path(report).read_text())["files"].items()):
             if file["summary"]["percent_covered"] < WELL_COVERED:
                 terminalreporter.line(f"{file['summary']['percent_covered']:.0f} % of {name}")
