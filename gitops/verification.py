@@ -19,7 +19,7 @@ from gitops import stores
 from gitops.audit import audit, remember
 from gitops.environment import Place, kustomization, places, release_texts, require_environment
 from gitops.history import released
-from gitops.holds import held
+from gitops.holds import describe, held
 from gitops.integrity import BILL, GRAPH, distrust, faults
 from gitops.release import Release, sha256
 from gitops.repository import GitopsRepository, Snapshot
@@ -79,7 +79,8 @@ def _history(repository: GitopsRepository, model: str | None, environment: str |
 
 def _checks(snapshot: Snapshot, place: Place) -> Iterator[Check]:
     try:
-        held(snapshot, place)
+        if (hold := held(snapshot, place)) is not None:
+            yield Check(place, "hold", "good", describe(hold))
     except ReleaseError as error:
         yield Check(place, "hold", "broken", error.message)
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from bakehouse.errors import GateError, ReleaseError
 from bakehouse.signatures import SIGNATURE_FILE
-from gitops import signing
+from gitops import holds, signing
 from gitops.commits import Change
 from gitops.environment import Place
 from gitops.promotion import commit_release, promote
@@ -234,3 +234,10 @@ def test_a_release_whose_signature_is_not_the_one_it_names_is_not_committed(
     for wrong in (bundle + b" ", None):
         with pytest.raises(ReleaseError, match="signature is not the one that the evidence"):
             commit_release(repository, "staging", document, wrong)
+
+
+def test_a_hold_of_what_is_not_released_is_checked_as_well(repository: GitopsRepository) -> None:
+    holds.hold(repository, PRODUCTION, "stocktaking")
+    (found,) = verify(repository, history=False)
+    assert (found.place, found.name, found.verdict) == (PRODUCTION, "hold", "good")
+    assert "stocktaking" in found.said
