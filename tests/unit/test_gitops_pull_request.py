@@ -225,10 +225,17 @@ def test_the_command_tells_the_pull_requests_address(
     world: World, repository: GitopsRepository, gh: Gh, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commit_release(repository, "staging", release(1, policy="review"))
+    said = printed(capsys, "promote", "orders", "--to", "production", "--open-pr", "--json")
+    assert json.loads(said)["pull_request"] == ADDRESS
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command prints."""
     with pytest.raises(SystemExit) as ended:
-        main(["promote", "orders", "--to", "production", "--open-pr", "--json"])
-    assert ended.value.code == 0
-    assert json.loads(capsys.readouterr().out)["pull_request"] == ADDRESS
+        main(arguments)
+    said = capsys.readouterr()
+    assert ended.value.code == 0, said.err
+    return said.out
 
 
 def test_a_rollback_of_a_protected_branch_is_a_pull_request_that_the_check_lets_pass(
@@ -269,3 +276,20 @@ def test_a_rollback_request_that_gh_refuses_says_what_to_type(
     with pytest.raises(ReleaseError, match="something is wrong.*is pushed") as caught:
         roll_back(repository, Place("production", "orders"), proposals=world.bodies)
     assert "gh pr create" in str(caught.value.hint)
+
+
+def test_what_only_waits_for_its_merge_is_not_said_to_be_undone_before(
+    world: World, repository: GitopsRepository, gh: Gh, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit_release(repository, "staging", release(1))
+    promote(repository, "orders", "production", proposals=world.bodies)
+    commit_release(repository, "staging", release(2, champion=1))
+    assert "Once merged, to undo it: bakehouse rollback orders --env production --to 1" in printed(
+        capsys, "promote", "orders", "--to", "production", "--open-pr"
+    )
+    assert "\nTo undo it: bakehouse rollback orders --env production --to 1" in printed(
+        capsys, "promote", "orders", "--to", "production"
+    )
+    assert f"goes back to orders 1 when this is merged: {ADDRESS}" in printed(
+        capsys, "rollback", "orders", "--env", "production", "--open-pr"
+    )
