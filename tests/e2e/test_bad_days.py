@@ -27,6 +27,7 @@ from tests.e2e.conftest import Train
 # Every step of the pipeline, the release as the last; and in the middle of registering.
 STEPS = [name for name, value in vars(training).items() if isinstance(value, BaseStep) and name != "release"]
 MOMENTS = [*STEPS, "steps.registry.log", "release"]
+WHOLE_RELEASE = {"kustomization.yaml", "release/kustomization.yaml", "release/model.sig", "release/release.json"}
 
 
 def in_staging() -> Release | None:
@@ -62,10 +63,7 @@ def test_a_run_killed_at_any_step_leaves_no_half_release_and_the_next_one_runs(
         assert ended.code == -signal.SIGKILL, ended.output
         repository = GitopsRepository.open()
         subprocess.run(["git", "-C", state / "gitops.git", "fsck", "--strict"], check=True, capture_output=True)
-        expected = (
-            {"kustomization.yaml", "release/kustomization.yaml", "release/release.json"} if step == "release" else set()
-        )
-        assert released_files(repository) == expected, step
+        assert released_files(repository) == (WHOLE_RELEASE if step == "release" else set()), step
         commits.append(repository.head())
     assert len(set(commits[:-1])) == 1
     killed_last = in_staging()
