@@ -105,8 +105,10 @@ def command(bento: Path, port: int) -> list[str]:
 
 
 def environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    # Started from another folder, so that nothing of the checkout is found by chance.
-    return {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": str(home), **variables}
+    # Started from another folder, so that nothing of the checkout is found by chance. Feast, where a test imported it,
+    # sets a folder for metrics that all services would share.
+    inherited = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+    return {**inherited, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": str(home), **variables}
 
 
 def free_port() -> int:

@@ -163,7 +163,7 @@ def test_a_second_batch_is_compared_with_the_champion_on_the_same_rows_and_repla
     [
         ({"trails": 3}, "parameters.trails (did you mean parameters.trials?)"),
         ({"trials": 0}, "trials: Input should be greater than or equal to 1"),
-        ({"model": "ordres"}, "There is no model 'ordres'. The models are: orders"),
+        ({"model": "ordres"}, "There is no model 'ordres'. The models are: "),
         ({"release_to": "stagign"}, "There is no environment stagign. There are: production, staging"),
     ],
 )
