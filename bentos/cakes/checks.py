@@ -6,11 +6,12 @@ One treat at a time is the contract's business; here stands what only many of th
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bentos.cakes.contract import Masked, is_liked
 from bentos.cakes.features import FEATURES, arrays
 from bentos.common import ndjson
+from bentos.common.expectations import because
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,9 +22,6 @@ def suite() -> ExpectationSuite:
     """The expectations, each with the reason for it in `meta.why`."""
     import great_expectations.expectations as gxe
     from great_expectations import ExpectationSuite
-
-    def because(why: str) -> dict[str, Any]:
-        return {"meta": {"why": why}}
 
     return ExpectationSuite(
         name="cakes",

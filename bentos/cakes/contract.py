@@ -11,14 +11,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from bentos.common.contract import Strict
+
 EVEN = 50.0
 """The share of its duels, in percent, that a treat wins which is liked as much as any other."""
-
-
-class Strict(BaseModel):
-    """What every type here is: no coercion, no unknown fields, no values in error messages."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 .&'()/-]{0,59}$")]

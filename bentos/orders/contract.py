@@ -13,28 +13,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from bentos.common.contract import Strict, past
 from bentos.common.masking import PII
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_LINES = 2_000
-
-
-class Strict(BaseModel):
-    """What every type here is: no coercion, no unknown fields, no values in error messages."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
-
-
-def _not_in_the_future(time: datetime, info: ValidationInfo) -> datetime:
-    now = info.context["now"] if info.context else datetime.now(UTC)
-    if time > now:
-        raise PydanticCustomError("in_the_future", "must not be in the future")
-    if time < EARLIEST:
-        raise PydanticCustomError("too_early", "must not be before 2000-01-01")
-    return time
 
 
 def _no_zero_quantity(lines: list[Line]) -> list[Line]:
@@ -46,7 +32,7 @@ def _no_zero_quantity(lines: list[Line]) -> list[Line]:
 
 
 OrderId = Annotated[str, Field(pattern=r"^[AC]?[0-9]{6,7}$")]
-Time = Annotated[AwareDatetime, AfterValidator(_not_in_the_future)]
+Time = Annotated[AwareDatetime, AfterValidator(past(EARLIEST))]
 # An article's number, or one of the words that the shop books postage, discounts, fees and corrections under.
 StockCode = Annotated[
     str,

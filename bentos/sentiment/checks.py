@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from bentos.common import ndjson
+from bentos.common.expectations import because
 from bentos.sentiment.contract import Masked, Source
 from bentos.sentiment.features import words
 
@@ -21,9 +22,6 @@ def suite() -> ExpectationSuite:
     """The expectations, each with the reason for it in `meta.why`."""
     import great_expectations.expectations as gxe
     from great_expectations import ExpectationSuite
-
-    def because(why: str) -> dict[str, Any]:
-        return {"meta": {"why": why}}
 
     return ExpectationSuite(
         name="sentiment",

@@ -11,16 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from bentos.common.contract import Strict
 from bentos.common.masking import PII
 from bentos.sentiment.features import words
 
 MOST_CHARACTERS = 5_000
-
-
-class Strict(BaseModel):
-    """What every type here is: no coercion, no unknown fields, no values in error messages."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
 SentenceId = Annotated[str, Field(pattern=r"^[a-z]{1,20}-[0-9]{1,9}$")]

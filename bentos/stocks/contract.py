@@ -13,18 +13,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
+from bentos.common.contract import Strict
+
 WINDOW = 21
 """Trading days that a question tells, about a month: 20 changes from one close to the next."""
 EARLIEST = date(1980, 1, 1)
 MOST_HOLIDAYS = 3
 """Weekdays on which a stock exchange may be shut within one window. Around Christmas there are three."""
 SATURDAY = 5
-
-
-class Strict(BaseModel):
-    """What every type here is: no coercion, no unknown fields, no values in error messages."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
 def _a_trading_day(day: date) -> date:

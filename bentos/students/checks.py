@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bentos.common import ndjson
+from bentos.common.expectations import because
 from bentos.students.contract import COURSES, Masked
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ def suite() -> ExpectationSuite:
     """The expectations, each with the reason for it in `meta.why`."""
     import great_expectations.expectations as gxe
     from great_expectations import ExpectationSuite
-
-    def because(why: str) -> dict[str, Any]:
-        return {"meta": {"why": why}}
 
     return ExpectationSuite(
         name="students",

@@ -10,9 +10,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from bentos.common.contract import Strict, past
 from bentos.common.masking import PII
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -21,22 +22,7 @@ PASSING_GRADE = 10
 """Portugal's schools grade from 0 to 20; a course is passed with 10."""
 
 
-class Strict(BaseModel):
-    """What every type here is: no coercion, no unknown fields, no values in error messages."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
-
-
-def _not_in_the_future(time: datetime, info: ValidationInfo) -> datetime:
-    now = info.context["now"] if info.context else datetime.now(UTC)
-    if time > now:
-        raise PydanticCustomError("in_the_future", "must not be in the future")
-    if time < EARLIEST:
-        raise PydanticCustomError("too_early", "must not be before 1990-01-01")
-    return time
-
-
-Time = Annotated[AwareDatetime, AfterValidator(_not_in_the_future)]
+Time = Annotated[AwareDatetime, AfterValidator(past(EARLIEST))]
 StudentId = Annotated[str, Field(pattern=r"^S[0-9]{5}$")]
 Token = Annotated[str, Field(pattern=r"^[a-z]+:[0-9a-f]{32}$")]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
@@ -202,7 +188,7 @@ class Request(Strict):
     course: Course
     student_id: Annotated[StudentId | None, PII("hash", "student")] = None
     registration: RequestRegistration | None = None
-    reports: Annotated[list[RequestReport], Field(max_length=2), AfterValidator(_of_different_periods)] = []
+    reports: Annotated[list[RequestReport], Field(max_length=2), AfterValidator(_of_different_periods)] = []  # noqa: RUF012
 
     @model_validator(mode="after")
     def _says_who(self) -> Self:
