@@ -65,16 +65,21 @@ def unpack(archive: Path, expected: str, folder: Path) -> Path:
             for entry in tar:
                 _extract(tar, entry, partial, archive)
         partial.chmod(0o755)
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process unpacked the same digest first, which is as good
-                raise
+        settle(partial, folder)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{archive} can't be unpacked: {error}.", "Train again to build the image anew.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def settle(partial: Path, folder: Path) -> None:
+    """Let what was made as `partial` appear whole as `folder`, unless another process made the same first."""
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
 
 
 def digest(path: Path) -> str:

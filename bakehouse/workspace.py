@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bakehouse.errors import ConfigurationError
@@ -33,6 +35,23 @@ def state() -> Path:
     """The one folder that is written to (`BAKEHOUSE_STATE`, else `.bakehouse` in the checkout), made on first use."""
     path = Path(os.environ.get("BAKEHOUSE_STATE") or root() / ".bakehouse").resolve()
     path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def generated_key(name: str, generate: Callable[[], bytes]) -> Path:
+    """The file `name` of the state folder, which only its owner can read: written on first use, and never again."""
+    path = state() / name
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+            file.write(generate())
+        try:
+            # A link fails where the file exists: of two first runs at once, one key wins and both use it.
+            path.hardlink_to(draft)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
     return path
 
 

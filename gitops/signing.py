@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import os
-import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -194,20 +193,11 @@ def _generated() -> bytes:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    path = workspace.state() / "signing-key.pem"
-    if not path.exists():
+    def generate() -> bytes:
         key = ec.generate_private_key(ec.SECP256R1())
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
-            file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        try:
-            # A link fails where the file exists: of two first runs at once, one key wins and both use it.
-            path.hardlink_to(draft)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_bytes()
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    return workspace.generated_key("signing-key.pem", generate).read_bytes()
 
 
 def _private_key(pem: bytes) -> EllipticCurvePrivateKey:

@@ -110,12 +110,8 @@ def roc_auc(scores: Floats, positive: Bools, weights: Floats) -> Floats:
 
 def roc(scores: Floats, positive: Bools, weights: Floats) -> tuple[Floats, Floats]:
     """False and true positive rates [replicates, thresholds], the threshold at each distinct score, greatest first."""
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    last_of_ties = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    drawn = weights[:, order]
-    hits = np.cumsum(drawn * positive[order], axis=1)
-    alarms = np.cumsum(drawn * ~positive[order], axis=1)
+    drawn, hit, last_of_ties = evaluation.ranked(scores, positive, weights)
+    hits, alarms = np.cumsum(drawn * hit, axis=1), np.cumsum(drawn * ~hit, axis=1)
     return (
         evaluation.divide(alarms[:, last_of_ties], alarms[:, -1:]),
         evaluation.divide(hits[:, last_of_ties], hits[:, -1:]),

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bakehouse import workspace
+from bakehouse import archives, workspace
 from bakehouse.errors import ConfigurationError
 
 _PAGE = Path(__file__).parent / "edge" / "page"
@@ -96,11 +96,7 @@ def _fetched() -> Path:
         for folder, names in _FETCHED.items():
             for name in names:
                 (scratch / "node_modules" / folder / name).rename(partial / name)
-        try:
-            partial.rename(kept)
-        except OSError:
-            if not kept.is_dir():  # else another process fetched the same first, which is as good
-                raise
+        archives.settle(partial, kept)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return kept

@@ -80,13 +80,19 @@ def average_precision(scores: Floats, positive: Bools, weights: Floats) -> Float
 
 def precision_recall(scores: Floats, positive: Bools, weights: Floats) -> tuple[Floats, Floats]:
     """Precision and recall [replicates, thresholds] with the threshold at each distinct score, greatest first."""
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    last_of_ties = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    drawn = weights[:, order]
-    hits = np.cumsum(drawn * positive[order], axis=1)
+    drawn, hit, last_of_ties = ranked(scores, positive, weights)
+    hits = np.cumsum(drawn * hit, axis=1)
     flagged = np.cumsum(drawn, axis=1)[:, last_of_ties]
     return divide(hits[:, last_of_ties], flagged), divide(hits[:, last_of_ties], hits[:, -1:])
+
+
+def ranked(scores: Floats, positive: Bools, weights: Floats) -> tuple[Floats, Bools, NDArray[np.intp]]:
+    """The weights [replicates, rows] and which rows are positive [rows], both by score, greatest first; and the places
+    of the last row of each distinct score, which is where a threshold can be."""
+    order = np.argsort(-scores, kind="stable")
+    by_score = scores[order]
+    last_of_ties = np.append(np.flatnonzero(np.diff(by_score)), len(by_score) - 1)
+    return weights[:, order], positive[order], last_of_ties
 
 
 def rank_correlation(first: Floats, second: Floats, counts: Floats) -> Floats:

@@ -155,11 +155,7 @@ def _packages(lock: Path, dockerfile: str) -> Path:
         _drop_programs(partial)
         _compile(partial)
         _normalise(partial)
-        try:
-            partial.rename(kept)
-        except OSError:
-            if not kept.is_dir():  # else another process made the same first, which is as good
-                raise
+        archives.settle(partial, kept)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return kept

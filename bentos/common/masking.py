@@ -59,18 +59,7 @@ def masking_key() -> bytes:
                 "Make one with `openssl rand -hex 32`, or unset it to have one generated.",
             )
         return named.encode()
-    path = workspace.state() / "masking.key"
-    if not path.exists():
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
-            file.write(secrets.token_hex(32))
-        try:
-            # A link fails where the file exists: of two first runs at once, one key wins and both use it.
-            path.hardlink_to(draft)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+    path = workspace.generated_key("masking.key", lambda: secrets.token_hex(32).encode())
     key = path.read_bytes()
     if len(key) < SHORTEST_KEY:
         raise ConfigurationError(f"{path} holds no masking key.", "Delete it to have a new one generated.")
