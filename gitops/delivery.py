@@ -28,7 +28,7 @@ from gitops import git
 from gitops.deployment import Deployment, Wanted
 from gitops.front import Front
 from gitops.observations import Observation, Pinned, observations, record, recorded
-from gitops.processes import Start, bentoml_serve, end_orphans
+from gitops.processes import Start, end_orphans, serving
 from gitops.release import RELEASE_FILE, Release
 from gitops.repository import ENVIRONMENTS, GitopsRepository, Snapshot
 
@@ -94,7 +94,7 @@ def settings() -> Settings:
         raise ConfigurationError(f"{path}: {key}: {first['msg']}.", "Correct it.") from error
 
 
-def deliver(environments: Sequence[str] = (), *, once: bool = False, start: Start = bentoml_serve) -> None:
+def deliver(environments: Sequence[str] = (), *, once: bool = False, start: Start = serving) -> None:
     """Follow git in the foreground until SIGINT, SIGTERM or SIGHUP, then stop everything that was started.
 
     With `once`, return when everything that git wants now has come up, after stopping it again; that raises

@@ -1,4 +1,4 @@
-"""The processes that answer for a release on a laptop: one `bentoml serve` each, started, checked and stopped.
+"""The processes that answer for a release on a laptop: one for each release, started, checked and stopped.
 
 Knows one process at a time; which one should run, and which one requests go to, is decided elsewhere.
 """
@@ -37,8 +37,16 @@ _PROBE = aiohttp.ClientTimeout(total=5)
 _TAIL = 16 * 1024
 
 
+def serving(bento: Path, port: int) -> list[str]:
+    """The command that serves an unpacked bento on a private port: its own, or BentoML's where it has none."""
+    own = bento / "src" / "bentos" / "common" / "serve.py"
+    if own.is_file():
+        return [sys.executable, "-P", str(own), "--host", "127.0.0.1", "--port", str(port)]
+    return bentoml_serve(bento, port)
+
+
 def bentoml_serve(bento: Path, port: int) -> list[str]:
-    """The command that serves an unpacked bento with one worker on a private port."""
+    """The command by which BentoML itself serves an unpacked bento: a supervisor and a worker."""
     options = ["--host", "127.0.0.1", "--port", str(port), "--api-workers", "1"]
     return [sys.executable, "-m", "bentoml", "serve", str(bento), *options]
 

@@ -58,7 +58,7 @@ web.run_app(application, host="127.0.0.1", port=port, print=None, access_log=Non
 
 
 def start(bento: Path, port: int) -> list[str]:
-    """The command that serves it, in place of `bentoml serve`."""
+    """The command that serves it, in place of a real bento's."""
     return [sys.executable, str(bento / "service.py"), str(bento), str(port)]
 
 

@@ -1,4 +1,4 @@
-"""A bento of the orders room with a small forest in it, and a real `bentoml serve` of it. For tests of its answers."""
+"""A bento of the orders room with a small forest in it, and a real process that serves it. For tests of its answers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from bakehouse import archives
 from bentos.common.packaging import BuiltBento, build_bento
 from bentos.common.room import load_room
+from gitops.processes import serving
 from gitops.signing import sign
 
 LINEAGE: Mapping[str, Any] = {
@@ -43,7 +43,7 @@ class Served:
         return httpx.Client(base_url=self.url, timeout=120)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Send the signal to the parent, as a supervisor does, and wait."""
+        """Send the signal, as a supervisor does, and wait."""
         self.process.send_signal(how)
         return self.process.wait(120)
 
@@ -69,8 +69,10 @@ def orders_bento(folder: Path, version: int = 1) -> tuple[BuiltBento, Path]:
 
 
 @contextmanager
-def serve(bento: Path, home: Path, **variables: str) -> Iterator[Served]:
-    """`bentoml serve` of an unpacked bento, from when it is ready until the block ends. `home` is its BENTOML_HOME."""
+def serve(
+    bento: Path, home: Path, command: Callable[[Path, int], list[str]] = serving, /, **variables: str
+) -> Iterator[Served]:
+    """A process that serves an unpacked bento, from when it is ready to the block's end. `home` is its BENTOML_HOME."""
     home.mkdir(parents=True, exist_ok=True)
     output = home / f"{time.time_ns()}.log"
     port = free_port()
@@ -88,20 +90,16 @@ def serve(bento: Path, home: Path, **variables: str) -> Iterator[Served]:
 
 
 def refused_start(bento: Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A `bentoml serve` that is expected to give up by itself."""
+    """A start that is expected to give up by itself."""
     home.mkdir(parents=True, exist_ok=True)
     return subprocess.run(
-        command(bento, free_port()),
+        serving(bento, free_port()),
         env=environment(home, variables),
         capture_output=True,
         text=True,
         timeout=START_SECONDS,
         check=False,
     )
-
-
-def command(bento: Path, port: int) -> list[str]:
-    return [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]
 
 
 def environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:

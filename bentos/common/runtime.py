@@ -19,6 +19,7 @@ from bakehouse.errors import ConfigurationError
 
 OURS = ("bakehouse", "bentos")
 LIBRARIES = {
+    "_bentoml_impl": "bentoml",
     "attrs": "attrs",
     "bentoml": "bentoml",
     "numpy": "numpy",
@@ -31,8 +32,8 @@ LIBRARIES = {
 """What a service may import, and the distribution that holds it."""
 NEVER_IMPORTED = ("uvloop", "httptools")
 """What uvicorn takes up where it is installed: BentoML alone brings asyncio and h11, at half the speed."""
-ALSO_STARTED = (Path("bentos/common/smoke.py"),)
-"""What a bento's image is started with besides its service."""
+STARTED = (Path("bentos/common/serve.py"), Path("bentos/common/smoke.py"))
+"""What a bento's image is started with: to answer, and to ask whether it does."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def runtime(service: Path, root: Path) -> Runtime:
 
     Raises `ConfigurationError` where it imports a library that a service may not, or one that isn't installed.
     """
-    modules = reached([service, *ALSO_STARTED], root, LIBRARIES, "which a service may not.", "A service may import")
+    modules = reached([service, *STARTED], root, LIBRARIES, "which a service may not.", "A service may import")
     names = (*LIBRARIES.values(), *NEVER_IMPORTED)
     return Runtime(modules, tuple(_closure(names)))
 

@@ -35,9 +35,8 @@ from bentos.common.metrics import ServiceMetrics
 from bentos.common.openapi import PAGE, described
 from bentos.common.prediction_log import FOLDER_VARIABLE, Mask, PredictionLog
 from bentos.common.predictor import Pipeline, Predictor, RefusedError
+from bentos.common.serve import METRICS_VARIABLE
 from bentos.common.session import OnnxModel
-
-METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 SETTINGS: dict[str, Any] = {
     # One worker on one core; a platform adds replicas, which it can see, rather than workers, which it can't.

@@ -303,13 +303,14 @@ def bakehouse(
     """Our own service of a room with this graph in it."""
     from bentos.common.packaging import build_bento
     from bentos.common.room import load_room
+    from gitops.processes import serving
     from gitops.signing import sign
 
     lineage = {"data_version": "0" * 32, "code_commit": "unversioned", "built_at": "2026-01-01T00:00:00Z"}
     built = build_bento(load_room(model), graph, 1, lineage, graph.parent, sign)
     bento = archives.unpack(built.archive, built.digest, graph.parent / "unpacked")
     return Command(
-        [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)],
+        serving(bento, port),
         "/predict",
         "/readyz",
         body,

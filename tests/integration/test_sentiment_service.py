@@ -1,4 +1,4 @@
-"""The sentiment service as a real `bentoml serve` process: what it answers to texts of all kinds, and to feedback."""
+"""The sentiment service as a real process: what it answers to texts of all kinds, and to feedback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The orders service as a real `bentoml serve` process, over real HTTP."""
+"""The orders service as a real process, over real HTTP."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from bentos.common.session import OnnxModel
 from bentos.orders import features
 from bentos.orders.contract import EXAMPLE, Request
+from gitops.processes import bentoml_serve, serving
 from tests.served import LINEAGE, Served, orders_bento, refused_start, serve
 
 Document = dict[str, Any]
@@ -415,7 +416,7 @@ def test_two_services_of_one_home_keep_their_own_metrics(bento: Path, tmp_path: 
             text = to_green.get("/metrics").text
             assert metric(text, "bakehouse_requests_total") == 0
         assert metric(to_blue.get("/metrics").text, "bakehouse_requests_total", status="200") == 2
-    assert list((home / "metrics").iterdir()) == []
+    assert list(home.rglob("metrics*/*")) == []
 
 
 # What it is made of
@@ -450,11 +451,11 @@ print(json.dumps({"modules": sorted(sys.modules), "ours": ours}))
     assert {Path(path).is_relative_to(source) for path in loaded["ours"].values()} == {True}
 
 
-def worker(served: Served) -> int:
-    """The process that answers: the parent starts it, and a resource tracker beside it."""
-    children = psutil.Process(served.process.pid).children()
-    (pid,) = [child.pid for child in children if any("_bentoml_impl.worker" in word for word in child.cmdline())]
-    return pid
+def test_it_is_one_process_of_less_than_200_mb(served: Served, client: httpx.Client) -> None:
+    assert post(client, [example()] * 1_000).status_code == 200
+    process = psutil.Process(served.process.pid)
+    assert process.children() == []
+    assert process.memory_info().rss < 200_000_000
 
 
 # Starting
@@ -619,12 +620,24 @@ def test_while_it_drains_it_is_not_ready_and_still_answers(bento: Path, tmp_path
         assert post(client, example()).status_code == 200
 
 
-def test_a_worker_that_dies_is_replaced(bento: Path, tmp_path: Path) -> None:
-    with serve(bento, tmp_path / "home") as served, served.client() as client:
+def test_bentomls_own_command_serves_it_too(bento: Path, tmp_path: Path) -> None:
+    with serve(bento, tmp_path / "home", bentoml_serve) as served, served.client() as client:
         assert post(client, example()).status_code == 200
-        os.kill(worker(served), signal.SIGKILL)
-        assert _eventually(lambda: post(client, example()).status_code == 200)
         assert metric(client.get("/metrics").text, "bakehouse_model_info") == 1
+
+
+def test_a_bento_of_before_is_served_by_bentomls_own_command(copied: Path) -> None:
+    assert "bentoml" not in serving(copied, 3000)
+    (copied / "src" / "bentos" / "common" / "serve.py").unlink()
+    assert serving(copied, 3000) == bentoml_serve(copied, 3000)
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(bento: Path, served: Served, tmp_path: Path) -> None:
+    address = urlsplit(served.url)
+    done = subprocess.run(
+        serving(bento, address.port or 0), cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "can't listen on 127.0.0.1" in one_line(done)
 
 
 def whole_answer(connection: socket.socket) -> bytes:
