@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from gitops import holds
 from gitops.environment import Place
@@ -19,13 +19,9 @@ from gitops.promotion import commit_release, promote
 from gitops.repository import GitopsRepository
 from gitops.rollback import roll_back
 from tests.gitops_world import World, release
+from tests.workflows import evaluated, names, program, run, step, workflow
 
 PRODUCTION = Place("production", "orders")
-
-
-def workflow(checkout: Path, name: str) -> dict[str, Any]:
-    loaded: dict[Any, Any] = yaml.safe_load((checkout / ".github/workflows" / name).read_text())
-    return {"on" if key is True else key: value for key, value in loaded.items()}  # YAML 1.1 reads `on` as true
 
 
 def triggered(patterns: list[str], path: str) -> bool:
@@ -53,8 +49,8 @@ def written(world: World) -> list[str]:
     return sorted(set(world.git("log", "--format=", "--name-only", f"{root}..main").split()))
 
 
-def test_a_release_commit_starts_no_training(checkout: Path, written: list[str]) -> None:
-    on = workflow(checkout, "train.yml")["on"]
+def test_a_release_commit_starts_no_training(written: list[str]) -> None:
+    on = workflow("train.yml")["on"]
     assert PRODUCTION.hold in written
     assert PRODUCTION.document in written
     for event in ("push", "pull_request"):
@@ -64,9 +60,7 @@ def test_a_release_commit_starts_no_training(checkout: Path, written: list[str])
 
 def committing() -> list[str]:
     """The workflows of which a job may push to the repository."""
-    checkout = Path(__file__).resolve().parents[2]
-    names = [path.name for path in sorted((checkout / ".github/workflows").glob("*.yml"))]
-    return [name for name in names if any(map(_may_push, workflow(checkout, name)["jobs"].values()))]
+    return [name for name in names() if any(map(_may_push, workflow(name)["jobs"].values()))]
 
 
 def _may_push(job: dict[str, Any]) -> bool:
@@ -74,14 +68,14 @@ def _may_push(job: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", committing())
-def test_a_workflow_that_commits_is_started_by_no_release_commit(name: str, checkout: Path, written: list[str]) -> None:
-    on = workflow(checkout, name)["on"]
+def test_a_workflow_that_commits_is_started_by_no_release_commit(name: str, written: list[str]) -> None:
+    on = workflow(name)["on"]
     for event in ("push", "pull_request", "pull_request_target", "workflow_run", "schedule"):
         if event in on:
             assert [path for path in written if triggered(on[event]["paths"], path)] == [], event
 
 
-def test_the_workflows_that_may_commit_are_known(checkout: Path) -> None:
+def test_the_workflows_that_may_commit_are_known() -> None:
     assert {"train.yml", "promote.yml", "rollback.yml"} <= set(committing())
 
 
@@ -95,27 +89,25 @@ def test_the_workflows_that_may_commit_are_known(checkout: Path) -> None:
     ],
 )
 def test_training_takes_the_model_that_a_person_names_else_what_changed(
-    chosen: str, changed: str, trained: list[str], checkout: Path, world: World
+    chosen: str, changed: str, trained: list[str], world: World
 ) -> None:
     if shutil.which("jq") is None:
         pytest.skip("jq is not installed")
-    text, clone = listing(checkout), clone_with_rooms(world, changed)
+    text, clone = listing(), clone_with_rooms(world, changed)
     outputs = run(text, clone, CHOSEN=chosen, BASE="HEAD^")
     assert outputs == f"models={json.dumps(trained, separators=(',', ':'))}\n"
 
 
 @pytest.mark.parametrize("name", ["nosuch", ".*"])
-def test_training_refuses_a_model_that_is_none(name: str, checkout: Path, world: World) -> None:
+def test_training_refuses_a_model_that_is_none(name: str, world: World) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
-        run(listing(checkout), clone_with_rooms(world, "steps/train.py"), CHOSEN=name, BASE="HEAD^")
+        run(listing(), clone_with_rooms(world, "steps/train.py"), CHOSEN=name, BASE="HEAD^")
     assert b"there are: cakes, orders" in refused.value.stdout
 
 
-def listing(checkout: Path) -> str:
+def listing() -> str:
     """The script of train.yml that says which models are trained."""
-    steps = workflow(checkout, "train.yml")["jobs"]["models"]["steps"]
-    (found,) = [it["run"] for it in steps if it.get("id") == "touched"]
-    return str(found)
+    return str(step("train.yml", "models", "touched")["run"])
 
 
 def clone_with_rooms(world: World, changed: str) -> Path:
@@ -130,34 +122,32 @@ def clone_with_rooms(world: World, changed: str) -> Path:
     return clone
 
 
-def script(checkout: Path, step: str) -> str:
-    steps = workflow(checkout, "check-promotion.yml")["jobs"]["check"]["steps"]
-    (found,) = [it["run"] for it in steps if step in (it.get("id"), it.get("name"))]
-    return str(found)
+def script(called: str) -> str:
+    return str(step("check-promotion.yml", "check", called)["run"])
 
 
-def run(text: str, folder: Path, **variables: str) -> str:
-    """Run a step's script as a runner does; what it wrote to GITHUB_OUTPUT."""
-    outputs = folder / "outputs"
-    outputs.write_text("")
-    subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", text],
-        cwd=folder,
-        env={**os.environ, "GITHUB_OUTPUT": str(outputs), "RUNNER_TEMP": str(folder), **variables},
-        check=True,
-        capture_output=True,
-    )
-    return outputs.read_text()
+IDS = {"ada": 1, "grace": 2, "linus": 3, "mallory": 4, "promoter[bot]": 9}
+# GitHub says `write` of who maintains a repository, and `read` of who triages there.
+PERMISSIONS = {"ada": "write", "grace": "admin", "linus": "write", "mallory": "read"}
 
 
-def review(login: str, state: str, commit: str = "new", association: str = "MEMBER", at: int = 1) -> dict[str, Any]:
-    return {
-        "author": {"login": login},
-        "authorAssociation": association,
-        "state": state,
-        "submittedAt": f"2026-01-01T00:00:{at:02}Z",
-        "commit": {"oid": commit},
+def user(login: str) -> dict[str, Any]:
+    return {"login": login, "id": IDS[login], "type": "Bot" if login.endswith("[bot]") else "User"}
+
+
+def review(login: str, state: str, commit: str = "new", at: int = 1) -> dict[str, Any]:
+    # As GitHub says of a member whose membership is private.
+    said = {"user": user(login), "author_association": "CONTRIBUTOR", "state": state, "commit_id": commit}
+    return {**said, "submitted_at": f"2026-01-01T00:00:{at:02}Z"}
+
+
+def made(author: str, committer: str = "", known: bool = False) -> dict[str, Any]:
+    """A commit as the workflow `promote` makes it; `known` is whether GitHub finds the accounts of its addresses."""
+    both = {"author": author, "committer": committer or author}
+    identities = {
+        role: {"name": login, "email": f"{IDS[login]}+{login}@users.noreply.github.com"} for role, login in both.items()
     }
+    return {"commit": identities, **{role: user(login) if known else None for role, login in both.items()}}
 
 
 @pytest.mark.parametrize(
@@ -171,39 +161,104 @@ def review(login: str, state: str, commit: str = "new", association: str = "MEMB
         ([review("ada", "CHANGES_REQUESTED", at=2), review("ada", "APPROVED", at=1)], 0),
         ([review("ada", "DISMISSED")], 0),
         ([review("ada", "APPROVED", commit="old")], 0),
-        ([review("mallory", "APPROVED", association="NONE")], 0),
-        ([review("mallory", "APPROVED", association="CONTRIBUTOR")], 0),
+        ([review("mallory", "APPROVED")], 0),
         ([review("ada", "COMMENTED")], 0),
+        ([review("promoter[bot]", "APPROVED")], 0),
+        ([{**review("ada", "APPROVED"), "user": None}], 0),
     ],
 )
-def test_an_approval_counts_once_for_each_member_and_for_what_would_be_merged_only(
-    reviews: list[dict[str, Any]], approvals: int, checkout: Path, tmp_path: Path
+def test_an_approval_counts_once_for_each_who_may_write_and_for_what_would_be_merged_only(
+    reviews: list[dict[str, Any]], approvals: int, tmp_path: Path
 ) -> None:
-    assert asked(checkout, tmp_path, {"headRefOid": "new", "labels": [], "reviews": reviews}) == [
-        f"approvals={approvals}"
-    ]
+    assert asked(tmp_path, reviews=reviews) == [f"approvals={approvals}"]
 
 
-def test_the_label_alone_lets_a_rolled_back_version_in(checkout: Path, tmp_path: Path) -> None:
-    pull = {"headRefOid": "new", "reviews": [], "labels": [{"name": "other"}, {"name": "allow-rolled-back"}]}
-    assert asked(checkout, tmp_path, pull) == ["approvals=0", "allowed=yes"]
+@pytest.mark.parametrize(
+    ("commits", "approvals"),
+    [
+        ([], 2),
+        ([made("ada")], 1),
+        ([made("ada", known=True)], 1),
+        ([made("linus", committer="ada")], 1),
+        ([made("linus"), made("ada")], 1),
+        ([made("grace"), made("ada")], 0),
+        ([{"commit": {"author": {"email": None}, "committer": None}, "author": None, "committer": None}], 2),
+    ],
+)
+def test_who_started_a_promotion_or_made_a_commit_of_it_does_not_approve_it(
+    commits: list[dict[str, Any]], approvals: int, tmp_path: Path
+) -> None:
+    reviews = [review("ada", "APPROVED"), review("grace", "APPROVED")]
+    assert asked(tmp_path, reviews=reviews, commits=commits) == [f"approvals={approvals}"]
 
 
-def test_in_the_merge_queue_the_pull_request_is_the_one_that_the_queue_names(checkout: Path, tmp_path: Path) -> None:
-    pull = {"headRefOid": "new", "labels": [], "reviews": []}
-    asked(checkout, tmp_path, pull, NUMBER="", QUEUED="refs/heads/gh-readonly-queue/main/pr-12-0a1b2c")
-    assert (tmp_path / "asked").read_text().split()[:3] == ["pr", "view", "12"]
+def test_who_opened_a_pull_request_does_not_approve_it(tmp_path: Path) -> None:
+    assert asked(tmp_path, reviews=[review("ada", "APPROVED")], by="ada") == ["approvals=0"]
 
 
-def asked(checkout: Path, folder: Path, pull: dict[str, Any], **variables: str) -> list[str]:
+def test_the_commits_that_promote_makes_name_the_account_that_started_it() -> None:
+    variables = workflow("promote.yml")["jobs"]["promote"]["env"]
+    for role in ("AUTHOR", "COMMITTER"):
+        email = evaluated(variables[f"GIT_{role}_EMAIL"], github={"actor": "ada", "actor_id": IDS["ada"]})
+        assert email == made("ada")["commit"][role.lower()]["email"]
+
+
+def test_reviews_on_a_second_page_count(tmp_path: Path) -> None:
+    """Each page is a document of its own where `gh` doesn't join them."""
+    pages = "".join(json.dumps([review(login, "APPROVED")]) for login in ("ada", "grace"))
+    assert asked(tmp_path, reviews=pages) == ["approvals=2"]
+
+
+def test_the_label_alone_lets_a_rolled_back_version_in(tmp_path: Path) -> None:
+    assert asked(tmp_path, labels=("other", "allow-rolled-back")) == ["approvals=0", "allowed=yes"]
+
+
+def test_in_the_merge_queue_the_pull_request_is_the_one_that_the_queue_names(tmp_path: Path) -> None:
+    asked(tmp_path, NUMBER="", QUEUED="refs/heads/gh-readonly-queue/main/pr-12-0a1b2c")
+    assert (tmp_path / "asked").read_text().splitlines()[0] == "api repos/bakery/releases/pulls/12"
+
+
+def test_a_forge_that_does_not_answer_fails_the_check(tmp_path: Path) -> None:
+    reviews = [review("ada", "APPROVED"), review("linus", "APPROVED")]
+    with pytest.raises(subprocess.CalledProcessError):
+        asked(tmp_path, reviews=reviews, permissions={"ada": "write"})
+
+
+def asked(
+    folder: Path,
+    *,
+    reviews: Sequence[dict[str, Any]] | str = (),
+    commits: Sequence[dict[str, Any]] = (),
+    labels: tuple[str, ...] = (),
+    by: str = "promoter[bot]",
+    permissions: Mapping[str, str] = PERMISSIONS,
+    **variables: str,
+) -> list[str]:
+    """What the step that asks the forge gives to the next one."""
     if shutil.which("jq") is None:
         pytest.skip("jq is not installed")
-    (folder / "pull").write_text(json.dumps(pull))
-    gh = folder / "gh"
-    gh.write_text(f'#!/bin/sh\necho "$@" >"{folder}/asked"\ncat "{folder}/pull"\n')
-    gh.chmod(0o755)
+    answers = folder / "answers"
+    answers.mkdir()
+    pull = {"head": {"sha": "new"}, "labels": [{"name": name} for name in labels], "user": user(by)}
+    (answers / "pull").write_text(json.dumps(pull))
+    (answers / "commits").write_text(json.dumps(list(commits)))
+    (answers / "reviews").write_text(reviews if isinstance(reviews, str) else json.dumps(list(reviews)))
+    for login, permission in permissions.items():
+        (answers / login).write_text(permission)
+    script_of_gh = f"""
+        echo "$@" >>"{folder}/asked"
+        for argument; do
+          case $argument in
+            */collaborators/*) login=${{argument#*/collaborators/}}; cat "{answers}/${{login%/permission}}" ;;
+            */commits) cat "{answers}/commits" ;;
+            */reviews) cat "{answers}/reviews" ;;
+            */pulls/*) cat "{answers}/pull" ;;
+            *) true ;;
+          esac || exit 1
+        done"""
+    program(folder, "gh", script_of_gh)
     settings = {"NUMBER": "7", "QUEUED": "", "GITHUB_REPOSITORY": "bakery/releases", **variables}
-    return run(script(checkout, "forge"), folder, PATH=f"{folder}:{os.environ['PATH']}", **settings).split()
+    return run(script("forge"), folder, PATH=f"{folder}:{os.environ['PATH']}", **settings).split()
 
 
 @pytest.mark.parametrize(
@@ -218,7 +273,7 @@ def asked(checkout: Path, folder: Path, pull: dict[str, Any], **variables: str) 
         ("README.md", False),
     ],
 )
-def test_it_looks_closer_where_a_release_is_touched(path: str, touched: bool, checkout: Path, tmp_path: Path) -> None:
+def test_it_looks_closer_where_a_release_is_touched(path: str, touched: bool, tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
         subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
@@ -230,14 +285,12 @@ def test_it_looks_closer_where_a_release_is_touched(path: str, touched: bool, ch
     file.write_text("changed")
     git("add", path)
     git("commit", "--quiet", "--message", "Change it")
-    said = run(script(checkout, "releases"), tmp_path, BASE="HEAD^1")
+    said = run(script("releases"), tmp_path, BASE="HEAD^1")
     assert ("touched=true" in said.split()) == touched
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_the_run_ends_as_the_check_does_and_its_summary_is_no_markdown(
-    code: int, checkout: Path, tmp_path: Path
-) -> None:
+def test_the_run_ends_as_the_check_does_and_its_summary_is_no_markdown(code: int, tmp_path: Path) -> None:
     if shutil.which("jq") is None:
         pytest.skip("jq is not installed")
     gate = {"name": "only_release", "passed": not code, "figure": "also <b>**evil**"}
@@ -258,7 +311,7 @@ def test_the_run_ends_as_the_check_does_and_its_summary_is_no_markdown(
         "APPROVALS": "2",
         "ALLOWED": "yes",
     }
-    text = script(checkout, "Check it")
+    text = script("Check it")
     if code:
         with pytest.raises(subprocess.CalledProcessError) as raised:
             run(text, tmp_path, **variables)
