@@ -65,4 +65,4 @@ def training(
     )
     model_version, code, code_commit = register(model, mlflow_run, data, fitted, onnx, model_card, verdict)
     bento = package(model, onnx, model_version, data_version, code_commit)
-    release(model, release_to, mlflow_run, data, acceptance, leaderboard, evaluation, verdict, code, bento)
+    release(model, release_to, mlflow_run, data, acceptance, leaderboard, evaluation, verdict, code, bento, masked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Annotated
 
 from zenml import get_step_context, step
@@ -16,6 +17,7 @@ from steps.admit import Acceptance
 from steps.data_versions import DataVersion
 from steps.decide import Verdict
 from steps.evaluate import Evaluation
+from steps.feature_history import publish
 from steps.mirror import mirror
 from steps.package import Package
 from steps.train import Leaderboard
@@ -35,10 +37,12 @@ def release(
     verdict: Verdict,
     code: Code,
     package: Package,
+    masked: Path,
 ) -> Annotated[str, "commit"]:
     """Commit the release to `environment`, finish the MLflow run that `train` opened, mirror the registry's aliases,
-    and return the commit."""
-    repository = GitopsRepository.open()
+    and return the commit. What the service looks up by id changes here too, to the features of `masked`: a run that is
+    refused has changed no answer."""
+    room, repository = load_room(model), GitopsRepository.open()
     run = Run(zenml=str(get_step_context().pipeline_run.id), mlflow=mlflow_run)
     document = Release(
         model=model,
@@ -49,13 +53,14 @@ def release(
         code=code,
         run=run,
         evidence=evidence(leaderboard, evaluation, verdict, package),
-        promotion_policy=load_room(model).problem.promotion,
+        promotion_policy=room.problem.promotion,
         created_at=now(),
         created_by=repository.identity(),
     )
     bundle = stores.report(package.signature).read_bytes()
     commit = promotion.commit_release(repository, environment, document, bundle)
     _follow(repository, mlflow_run)
+    publish(room, masked)
     return commit
 
 

@@ -57,42 +57,31 @@ class Definitions(Protocol):
 
 @dataclass(frozen=True)
 class Published:
-    """Records as facts, in a Feast repository of their own in `folder`."""
+    """Records as facts, in a Feast repository of their own in `folder`; its `store` knows no online store."""
 
     definitions: Definitions
     store: FeatureStore
+    online: Mapping[str, Any]
     folder: Path
 
     @classmethod
     def of(cls, definitions: Definitions, records: Sequence[Any], folder: Path, online: str) -> Published:
         """Write the facts of masked `records` as Parquet to `folder`, and register the definitions there. `online` is
-        the address of the online store, to which nothing is written yet.
+        the address of the online store, which is not touched before `materialize`.
 
         Raises `ConfigurationError` where the address is none that Feast can write to.
         """
         import yaml
-        from feast import FeatureStore, RepoConfig
 
         # It speaks of each look at its registry.
         logging.getLogger("feast").setLevel(logging.WARNING)
+        settings = _online(online)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {
-            "project": definitions.PROJECT,
-            "provider": "local",
-            "registry": str(folder.resolve() / REGISTRY),
-            "offline_store": {"type": "file"},
-            "online_store": _online(online),
-            "entity_key_serialization_version": 3,
-        }
         _write(definitions, records, folder)
         # For Feast's own commands in this folder (`feast --chdir FOLDER feature-views list`). No password is written.
-        written = {**settings, "registry": REGISTRY, "online_store": _online(online, secrets=False)}
+        written = _settings(definitions, REGISTRY, _online(online, secrets=False))
         (folder / "feature_store.yaml").write_text(yaml.safe_dump(written, sort_keys=False))
-        config = RepoConfig(**settings)
-        config.repo_path = folder
-        store = FeatureStore(config=config)
-        store.apply(list(definitions.OBJECTS))
-        return cls(definitions, store, folder)
+        return cls(definitions, _applied(definitions, folder, None), settings, folder)
 
     def situations(self, records: Sequence[Any]) -> list[Any]:
         """Every record at every moment that a prediction is asked for, with the features known by then (the latest of
@@ -123,8 +112,10 @@ class Published:
 
     def materialize(self) -> None:
         """Write the latest facts of each entity to the online store."""
-        earliest = datetime(1970, 1, 2, tzinfo=UTC)
-        self.store.materialize(start_date=earliest, end_date=datetime.now(UTC))
+        if "path" in self.online:
+            Path(self.online["path"]).parent.mkdir(parents=True, exist_ok=True)
+        store = _applied(self.definitions, self.folder, self.online)
+        store.materialize(start_date=datetime(1970, 1, 2, tzinfo=UTC), end_date=datetime.now(UTC))
 
     def keep(self, folder: Path) -> None:
         """Leave the repository at `folder`, in the place of an earlier one, for Feast's own commands."""
@@ -138,6 +129,28 @@ class Published:
         for view in _views(self.definitions):
             facts = {field.name: _plain(row[f"{view.name}__{field.name}"], field) for field in view.features}
             yield view.name, facts if any(value is not None for value in facts.values()) else None
+
+
+def _applied(definitions: Definitions, folder: Path, online: Mapping[str, Any] | None) -> FeatureStore:
+    """Feast on the repository in `folder`, the definitions registered there and made known to the online store."""
+    from feast import FeatureStore, RepoConfig
+
+    config = RepoConfig(**_settings(definitions, str(folder.resolve() / REGISTRY), online))
+    config.repo_path = folder
+    store = FeatureStore(config=config)
+    store.apply(list(definitions.OBJECTS))
+    return store
+
+
+def _settings(definitions: Definitions, registry: str, online: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        "project": definitions.PROJECT,
+        "provider": "local",
+        "registry": registry,
+        "offline_store": {"type": "file"},
+        "online_store": online,
+        "entity_key_serialization_version": 3,
+    }
 
 
 def _write(definitions: Definitions, records: Sequence[Any], folder: Path) -> None:
@@ -179,11 +192,10 @@ def _views(definitions: Definitions) -> list[View]:
     return [found for found in definitions.OBJECTS if isinstance(found, FeatureView)]
 
 
-def _online(address: str, *, secrets: bool = True) -> dict[str, Any]:
+def _online(address: str, *, secrets: bool = True) -> dict[str, str]:
     """The address as Feast's configuration wants it, with or without the user and the password."""
     parts = urlsplit(address)
     if parts.scheme == "sqlite" and parts.path:
-        Path(parts.path).parent.mkdir(parents=True, exist_ok=True)
         return {"type": "sqlite", "path": parts.path}
     if parts.scheme in {"redis", "rediss"} and parts.hostname:
         options = [f"{parts.hostname}:{parts.port or 6379}", f"db={parts.path.strip('/') or 0}"]

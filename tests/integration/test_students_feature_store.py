@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from feast import FeatureStore
 
 from bakehouse.errors import ConfigurationError, DataError
 from bentos.common import ndjson
@@ -25,9 +26,11 @@ from bentos.students.contract import Masked, Request, Response
 from bentos.students.feature_store import definitions, views
 from bentos.students.features import arrays
 from bentos.students.service import Students
-from steps.feature_history import as_known
-from tests.masked_students import KEY, documents, read_masked, write_masked
-from tests.served import free_port
+from steps.feature_history import as_known, publish
+from tests.admitted import KEY
+from tests.loopback import free_port
+from tests.masked_students import documents, read_masked, write_masked
+from tests.waiting import eventually
 
 DAY = timedelta(days=1)
 PUPILS = 25
@@ -64,27 +67,24 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     folder = tmp_path_factory.mktemp("redis")
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, *options, "--dir", str(folder)], stdout=log, stderr=log)
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen([program, *options, "--dir", str(folder)], stdout=output, stderr=output)
     try:
         address = f"redis://127.0.0.1:{port}/2"
-        _until_it_answers(RedisClient(address))
+        eventually(lambda: f"redis-server answers:\n{log.read_text()}", partial(_answers, RedisClient(address)))
         yield address
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _until_it_answers(client: RedisClient) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            client.pipeline([(b"PING",)])
-            return
-        except DataError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+def _answers(client: RedisClient) -> bool:
+    try:
+        client.pipeline([(b"PING",)])
+    except DataError:
+        return False
+    return True
 
 
 def service() -> Predictor[Request, Response]:
@@ -161,9 +161,11 @@ def test_the_online_store_is_read_as_feast_reads_it(published: Published, pupils
 def assert_read_as_feast_does(published: Published, pupils: list[Masked], address: str) -> None:
     entities = [*map(asked, pupils), views.key("student:" + "0" * 32, "mathematics")]
     own = open_online_store(address, views.PROJECT).read(views.VIEWS, entities)
-    theirs = published.store.get_online_features(
-        features=definitions.FEATURES, entity_rows=entities, full_feature_names=True
-    ).to_dict()
+    theirs = (
+        FeatureStore(repo_path=str(published.folder))
+        .get_online_features(features=definitions.FEATURES, entity_rows=entities, full_feature_names=True)
+        .to_dict()
+    )
     for place, found in enumerate(own):
         for view, names in views.VIEWS.items():
             features: Mapping[str, Any] = found[view] or dict.fromkeys(names)
@@ -193,10 +195,13 @@ def assert_same_vectors(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     looked_up, sent = answering.arrays([*by_id, whole[0]]), arrays([*whole, whole[0]])
     assert all(np.array_equal(looked_up[name], sent[name]) for name in sent)
     assert sent["late"].all()
-    with pytest.raises(RefusedError) as refused:
-        answering.arrays([by_id[0], Request(course="mathematics", student_id="S99999")])
-    assert refused.value.status == 404
-    assert refused.value.problems[0]["field"] == "1.student_id"
+    unknown = Request(course="mathematics", student_id="S99999")
+    for requests in ([by_id[0], unknown, whole[0], unknown], [unknown]):
+        with pytest.raises(RefusedError) as refused:
+            answering.arrays(requests)
+        assert refused.value.status == 404
+        places = [place for place, request in enumerate(requests) if request is unknown]
+        assert [problem["field"] for problem in refused.value.problems] == [f"{place}.student_id" for place in places]
 
 
 def _json(document: Mapping[str, Any]) -> bytes:
@@ -252,16 +257,47 @@ def test_no_password_of_the_store_is_written_down(pupils: list[Masked], redis: s
     client.pipeline([(b"ACL", b"DELUSER", b"ada")])
 
 
-def test_a_step_hands_on_what_was_known_and_leaves_the_store_where_feasts_own_commands_find_it(
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_release_leaves_the_store_where_services_and_feasts_own_commands_find_it(state: Path, tmp_path: Path) -> None:
+    publish(load_room("students"), write_masked(tmp_path / "masked.ndjson", documents("mathematics", 5)))
+    kept = set(contents(state / "feature_store" / "students"))
+    assert kept == {"feature_store.yaml", "online.db", "registration.parquet", "registry.db", "reports.parquet"}
+
+
+def test_what_was_known_is_handed_on_without_a_byte_of_the_store_that_services_read(
     state: Path, tmp_path: Path
 ) -> None:
-    masked = write_masked(tmp_path / "masked.ndjson", documents("mathematics", 5))
-    known = ndjson.read(as_known(load_room("students"), masked, tmp_path), Masked)
+    """Neither of one that is not there yet, nor of one that knows other grades of the same pupils."""
+    raw, room, kept = documents("mathematics", 5), load_room("students"), state / "feature_store" / "students"
+    masked = write_masked(tmp_path / "masked.ndjson", raw)
+    known = ndjson.read(as_known(room, masked, tmp_path), Masked)
     assert [len(pupil.reports) for pupil in known] == [0, 2] * 5
-    kept = {path.name for path in (state / "feature_store" / "students").iterdir()}
-    assert kept == {"feature_store.yaml", "online.db", "registration.parquet", "registry.db", "reports.parquet"}
+    assert not kept.exists()
+    publish(room, masked)
+    before = contents(kept)
+    for document in raw:
+        document["reports"][1]["grade"] = 20 - document["reports"][1]["grade"]
+    other = write_masked(tmp_path / "other.ndjson", raw)
+    as_known(room, other, tmp_path)
+    assert contents(kept) == before
+    publish(room, other)
+    assert contents(kept)["online.db"] != before["online.db"]
+
+
+def test_a_release_whose_features_the_online_store_does_not_take_says_so(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ADDRESS_VARIABLE, f"redis://127.0.0.1:{free_port()}")
+    masked = write_masked(tmp_path / "masked.ndjson", documents("mathematics", 5))
+    with pytest.raises(DataError, match="is released, but the online store did not take its features"):
+        publish(load_room("students"), masked)
+    assert not (state / "feature_store").exists()
 
 
 def test_a_room_without_a_feature_store_hands_on_the_records_as_they_are(tmp_path: Path) -> None:
     masked = tmp_path / "masked.ndjson"
     assert as_known(load_room("orders"), masked, tmp_path) == masked
+    publish(load_room("orders"), masked)
