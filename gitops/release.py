@@ -22,6 +22,8 @@ PIN_FILE = "kustomization.yaml"
 
 Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+# It stands in the pin and in a commit's trailer, so that no space, quote or line break may be in it.
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Document(BaseModel):
@@ -74,8 +76,8 @@ class Code(Document):
 class Run(Document):
     """The runs to look up in ZenML and MLflow, as long as those databases live."""
 
-    zenml: str
-    mlflow: str
+    zenml: RunName
+    mlflow: RunName
 
 
 class Metric(Document):
@@ -195,7 +197,7 @@ class Release(Document):
             "    files:",
             f"      - {RELEASE_FILE}",
             "commonAnnotations:",
-            *(f'  {key}: "{value}"' for key, value in annotations.items()),
+            *(f"  {key}: {json.dumps(value)}" for key, value in annotations.items()),
         ]
         return "\n".join(lines) + "\n"
 

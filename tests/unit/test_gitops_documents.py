@@ -1,29 +1,21 @@
-"""The release document, its schema, and what the reference says of them and of the commands."""
+"""The release document, its schema, and what the reference says of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
+import yaml
 from jsonschema import Draft202012Validator
 
 from bakehouse.errors import ReleaseError
-from commands import main as cli
 from gitops import lineage
 from gitops.release import Choice, Release, RunnerUp, json_schema
 from tests.gitops_world import release
 
-
-def commands(command: Any = None, name: str = "bakehouse") -> Iterator[tuple[str, Any]]:
-    command = command or typer.main.get_command(cli.app)
-    for child, inner in getattr(command, "commands", {}).items():
-        yield from commands(inner, f"{name} {child}")
-    if not hasattr(command, "commands"):
-        yield name, command
+FOREIGN = 'x"\nresources:\n- https://example.org/theirs#"'
+"""What would end the string that it stands in, and name a resource of its own."""
 
 
 def test_the_published_schema_is_the_documents_own(checkout: Path) -> None:
@@ -59,6 +51,9 @@ def test_a_document_reads_back_as_it_was_written() -> None:
         ("model_digest", "sha256:abc", "model_digest: String should match"),
         ("created_at", "2026-01-01T00:00:00", "created_at: Input should have timezone info"),
         ("surprise", 1, "surprise: Extra inputs are not permitted"),
+        ("run", {"zenml": FOREIGN, "mlflow": "1"}, "run.zenml: String should match"),
+        ("run", {"zenml": "1", "mlflow": "two words"}, "run.mlflow: String should match"),
+        ("run", {"zenml": "1\n", "mlflow": "1"}, "run.zenml: String should match"),
     ],
 )
 def test_a_wrong_field_is_named_with_the_reason(field: str, value: object, said: str) -> None:
@@ -67,17 +62,13 @@ def test_a_wrong_field_is_named_with_the_reason(field: str, value: object, said:
         Release.from_json(json.dumps(document))
 
 
-@pytest.mark.parametrize(("name", "command"), list(commands()))
-def test_every_command_has_help_and_is_documented_with_its_options(name: str, command: Any, checkout: Path) -> None:
-    text = (checkout / "docs/reference/commands.md").read_text()
-    assert command.help
-    assert f"`{name}" in text
-    section = text.split(f"### `{name}")[1].split("\n### ")[0]
-    for parameter in command.params:
-        assert parameter.help
-        names = [option for option in parameter.opts if option.startswith("--")]
-        documented = text if "--json" in names else section
-        assert not names or any(option in documented for option in names), f"{name} {names}"
+def test_no_text_of_a_document_becomes_more_than_a_text_in_the_pin() -> None:
+    """Not even where nothing has checked the document."""
+    plain = release(1)
+    pin = plain.model_copy(update={"run": plain.run.model_copy(update={"zenml": FOREIGN})}).pin()
+    component = yaml.safe_load(pin)
+    assert set(component) == set(yaml.safe_load(plain.pin()))
+    assert component["commonAnnotations"]["bakehouse/run"] == FOREIGN
 
 
 def test_a_document_from_before_there_was_a_choice_keeps_its_digest_and_one_with_a_choice_is_valid() -> None:
