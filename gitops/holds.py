@@ -64,7 +64,8 @@ def how_to_lift(place: Place) -> str:
 
 
 def hold(repository: GitopsRepository, place: Place, reason: str) -> Commit | None:
-    """Commit a hold, or return None where the model is held for that reason already. Another reason replaces it."""
+    """Commit a hold, or return None where the model is held for that reason already. Another reason replaces it, and
+    keeps which version a rollback took away."""
     document = Hold(reason=reason, since=now(), by=repository.identity())
 
     def plan(snapshot: Snapshot) -> Change | None:
@@ -72,7 +73,8 @@ def hold(repository: GitopsRepository, place: Place, reason: str) -> Commit | No
         there = held(snapshot, place)
         if there is not None and there.reason == reason:
             return None
-        return Change(f"Hold {place}", {place.hold: document.to_yaml().encode()}, trailers(place), body=reason)
+        made = document.model_copy(update={"model_version": there.model_version if there is not None else None})
+        return Change(f"Hold {place}", {place.hold: made.to_yaml().encode()}, trailers(place), body=reason)
 
     return repository.commit(plan)
 

@@ -170,7 +170,7 @@ class _Attempt:
         text = proposal.Proposal(source, target, release, previous, gates, _code_between(previous, release), merges)
         path = _written(self.proposals / f"{name}.md", proposal.body(text))
         self.outcome = Promotion(
-            "already there", source, target, release, previous, "", gates, f"{PROPOSALS}{name}", path, policy
+            "already there", source, target, release, previous, "", gates, _branch(name, there), path, policy
         )
         return Change(
             proposal.subject(target, release.model_version),
@@ -237,6 +237,12 @@ def _refuse_unfit(history: Timeline, current: Release | None, release: Release) 
         )
     if missed := misses(release.evidence.gates):
         require(missed, f"{place.model} {version} is not let into {place.environment}")
+
+
+def _branch(name: str, target: Timeline) -> str:
+    """Named by the commit that made the target what it is, too, so that the branch of an earlier promotion, merged in
+    whatever way and not deleted, is never taken for it."""
+    return "-".join([f"{PROPOSALS}{name}", *(touch.commit.short for touch in target.touches[:1])])
 
 
 def _landed(history: Timeline) -> Commit:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from bakehouse.errors import GateError, ReleaseError
@@ -35,6 +37,16 @@ def version(repository: GitopsRepository) -> int | None:
     return document.model_version if document is not None else None
 
 
+def test_a_rollback_takes_out_and_brings_back_a_file_whose_name_is_no_utf8(repository: GitopsRepository) -> None:
+    name = os.fsdecode(f"{PRODUCTION.release}/caf".encode() + b"\xe9.txt")
+    commit_files(repository, {name: "coffee"})
+    first = repository.fetch()
+    roll_back(repository, PRODUCTION)
+    assert name not in repository.at(repository.fetch()).files
+    roll_back(repository, PRODUCTION, to=first)
+    assert name in repository.at(repository.fetch()).files
+
+
 def test_a_rollback_restores_the_release_before_and_nothing_else(world: World, repository: GitopsRepository) -> None:
     commit_files(repository, {SETTING: "kind: Component\n# changed since\n"})
     done = roll_back(repository, PRODUCTION, reason="too many false alarms")
@@ -61,6 +73,14 @@ def test_a_rollback_run_again_goes_no_further(repository: GitopsRepository) -> N
     first = roll_back(repository, PRODUCTION)
     again = roll_back(repository, PRODUCTION)
     assert (again.action, again.commit, version(repository)) == ("already there", first.commit, 2)
+
+
+def test_a_rollback_run_again_goes_no_further_though_its_hold_got_another_reason(repository: GitopsRepository) -> None:
+    roll_back(repository, PRODUCTION)
+    holds.hold(repository, PRODUCTION, "the cause is not found yet")
+    hold = holds.held(repository.at(), PRODUCTION)
+    assert hold is not None and (hold.reason, hold.model_version) == ("the cause is not found yet", 3)
+    assert (roll_back(repository, PRODUCTION).action, version(repository)) == ("already there", 2)
 
 
 def test_a_rollback_after_its_hold_was_lifted_skips_what_was_rolled_back(repository: GitopsRepository) -> None:
@@ -194,7 +214,8 @@ def test_history_answers_what_was_released_and_held_at_any_time(
     then = moment(asked)
     assert then is not None
     state = state_at(dated, "orders", then)[PRODUCTION]
-    assert (state.entry.model_version if state.entry is not None else None, state.hold) == expected
+    held = state.hold.reason if state.hold is not None else None
+    assert (state.entry.model_version if state.entry is not None else None, held) == expected
 
 
 @pytest.mark.parametrize("text", ["7", "20260301", "main~4", "2026-13-01", "deadbeef20"])
