@@ -128,6 +128,8 @@ def convert(fitted: Fitted) -> bytes:
     """
     from onnx import TensorProto, helper, numpy_helper
 
+    from bentos.common.graph_merging import IR_VERSION, OPSETS
+
     terms = fitted.vectorizer.get_feature_names_out().tolist()
     weights, intercept = _weights(fitted.classifier)
     idf = fitted.vectorizer.idf_
@@ -164,8 +166,8 @@ def convert(fitted: Fitted) -> bytes:
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
-    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+    opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString())
 
 
 def reference(fitted: Fitted, items: Sequence[Masked]) -> Arrays:

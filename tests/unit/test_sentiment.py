@@ -14,6 +14,8 @@ import pytest
 from pydantic import ValidationError
 
 from bentos.common.estimator import Trial
+from bentos.common.masking import masker
+from bentos.common.scrubbing import scrub
 from bentos.common.session import OnnxModel
 from bentos.sentiment import estimator
 from bentos.sentiment.checks import frame
@@ -88,6 +90,40 @@ def test_a_text_that_is_none_is_refused(text: Any) -> None:
 
 def test_a_text_may_come_as_a_string_alone() -> None:
     assert Request.model_validate_json('"Great phone"') == Request(text="Great phone")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write to ada@example.com, they answer!",
+        "Call 020 7946 0018 or +44 20 7946 0018. Great people.",
+        "Paid with 4111 1111 1111 1111 and was charged twice.",
+        "123 456 7890 012 345 678 is not a good name.",
+        "Great phone, bought on 12.03.2024 for 199.99.",
+        "Großartig: ада@пример.рф, ２０２ ５５５ ０１ ２３ ４５",
+    ],
+)
+def test_a_text_is_read_alike_before_and_after_it_was_masked(text: str) -> None:
+    """Training reads what masking left, the service what somebody sent: one word must not become another."""
+    raw = Record(sentence_id="yelp-1", source="yelp", text=text, label="positive")
+    masked = Masked.model_validate(masker(Record, b"k" * 32)(raw))
+    assert arrays([raw])["text"].tolist() == arrays([masked])["text"].tolist()
+    assert arrays([Request(text=text)])["text"].tolist() == arrays([masked])["text"].tolist()
+
+
+def test_any_text_is_read_alike_before_and_after_it_was_masked() -> None:
+    """Runs of digits, gaps and address signs, in which one mark makes room for the next."""
+    generator = random.Random(1)
+    signs = "0123456789" * 3 + " .()/-_+@,;a٣２é"
+    for _ in range(20_000):
+        text = "".join(generator.choices(signs, k=generator.randrange(1, 40)))
+        once = scrub(text)
+        assert arrays([sentence(text)])["text"].tolist() == arrays([sentence(once)])["text"].tolist(), text
+
+
+def test_no_address_or_number_of_a_person_is_a_word() -> None:
+    said = arrays([sentence("Mail ada.lovelace@example.com or call 020 7946 0018, good")])["text"].tolist()
+    assert said == ["mail email or call phone good"]
 
 
 def test_an_unknown_label_or_source_is_refused() -> None:
