@@ -15,6 +15,7 @@ import typer.main
 import yaml
 
 from commands.main import app
+from tests.conventions.test_files import committed
 
 
 def targets(checkout: Path) -> set[str]:
@@ -28,10 +29,15 @@ def verbs(checkout: Path) -> set[str]:
 def typed_commands(page: Path) -> list[list[str]]:
     """The commands in a page's console blocks and in its inline code, split into words."""
     text = page.read_text()
-    blocks = re.findall(r"^ *```(?:bash|console|sh)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
+    blocks = [block for language, block in fenced(text) if language in {"bash", "console", "sh"}]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     lines += re.findall(r"`((?:make|bakehouse|\./run\.sh|zenml pipeline|python -m) [^`\n]+)`", text)
     return [words for line in lines if (words := shlex.split(line.strip().removeprefix("$ "), comments=True))]
+
+
+def fenced(text: str) -> list[tuple[str, str]]:
+    """The language and the content of each fenced block of a page."""
+    return re.findall(r"^ *```([^`\n]*)\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
 
 
 def bakehouse_commands() -> dict[str, Any]:
@@ -47,10 +53,6 @@ def bakehouse_commands() -> dict[str, Any]:
 
     walk(typer.main.get_command(app), "")
     return found
-
-
-def pages(checkout: Path) -> list[Path]:
-    return [checkout / "README.md", checkout / "CONTRIBUTING.md", *sorted((checkout / "docs").rglob("*.md"))]
 
 
 def test_make_help_lists_every_target_with_what_it_does(checkout: Path) -> None:
@@ -90,17 +92,19 @@ def test_the_readme_documents_every_target(checkout: Path) -> None:
     assert not [target for target in targets(checkout) if f"make {target}" not in readme]
 
 
-def test_every_bakehouse_command_has_help_and_is_documented() -> None:
-    """Each command says what it does, and docs/reference/commands.md has it."""
-    commands = bakehouse_commands()
-    assert {"status", "history", "lineage", "diff", "promote", "rollback", "hold", "deliver"} <= set(commands)
-    assert not [name for name, command in commands.items() if not (command.help or "").strip()]
-
-
-def test_every_bakehouse_command_stands_in_the_reference(checkout: Path) -> None:
-    """docs/reference/commands.md has each command."""
+@pytest.mark.parametrize("name", bakehouse_commands())
+def test_every_bakehouse_command_and_option_has_help_and_stands_in_the_reference(name: str, checkout: Path) -> None:
+    """docs/reference/commands.md has a section of each command that names its options; of `--json`, one says it for
+    all."""
     reference = (checkout / "docs/reference/commands.md").read_text()
-    assert not [name for name in bakehouse_commands() if f"bakehouse {name}" not in reference]
+    command = bakehouse_commands()[name]
+    assert (command.help or "").strip()
+    (section,) = re.findall(rf"^### `bakehouse {name}[` ].*?(?=^##)", f"{reference}\n##", re.MULTILINE | re.DOTALL)
+    for parameter in command.params:
+        assert parameter.help
+        options = [option for option in parameter.opts if option.startswith("--")]
+        documented = reference if "--json" in options else section
+        assert not options or any(re.search(rf"(?<![\w-]){it}(?![\w-])", documented) for it in options), options
 
 
 def test_what_the_workflows_run_exists(checkout: Path) -> None:
@@ -122,12 +126,18 @@ def test_what_the_documentation_tells_to_type_exists(checkout: Path) -> None:
     """Every make target, verb, `bakehouse` command with its options, and pipeline that a page names is there."""
     commands = bakehouse_commands()
     wrong = []
-    for page in pages(checkout):
+    for page in committed(checkout, "*.md"):
         for words in typed_commands(page):
             reason = _fault(words, checkout, commands)
             if reason:
                 wrong.append(f"{page.relative_to(checkout)}: {' '.join(words)}: {reason}")
     assert not wrong
+
+
+def test_every_block_of_the_documentation_says_its_language(checkout: Path) -> None:
+    """What is to be typed is marked so; else nothing would check it."""
+    pages = {page: fenced(page.read_text()) for page in committed(checkout, "*.md")}
+    assert not [str(page.relative_to(checkout)) for page, blocks in pages.items() for name, _ in blocks if not name]
 
 
 def _fault(words: list[str], checkout: Path, commands: dict[str, Any]) -> str:
@@ -137,6 +147,8 @@ def _fault(words: list[str], checkout: Path, commands: dict[str, Any]) -> str:
     if program == "./run.sh" and arguments:
         return "" if arguments[0] in verbs(checkout) else "no such verb"
     if program == "bakehouse" and arguments:
+        if len(arguments) == 1 and any(name.startswith(f"{arguments[0]} ") for name in commands):
+            return ""
         name = next((name for name in (" ".join(arguments[:2]), arguments[0]) if name in commands), None)
         if name is None:
             return "no such command"
