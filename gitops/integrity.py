@@ -1,5 +1,6 @@
 """Whether one release folder is whole: the document, the pin and the signature agree with each other, and nothing else
 is there. Works on their texts alone; where they come from, and whether what they name is on this machine, is others'.
+What the signature does not cover, docs/decisions/0017 says.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _signature(release: Release, wanted: str, bundle: str | None) -> Iterator[Fa
 
 
 def _binding(release: Release, signature: Signature) -> Iterator[Fault]:
-    """The signed files are those that the document names."""
+    """The signed files are those that the document names. The image is not among them: the signature lies in it."""
     bound = {GRAPH: release.model_digest, BILL: release.evidence.sbom}
     for name, digest in bound.items():
         if digest is not None and signature.files.get(name) != digest:
