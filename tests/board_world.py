@@ -72,8 +72,7 @@ def tell_hostile(repository: GitopsRepository) -> None:
             "reports": {f"{HOSTILE}.html": kind.evidence.reports["profile.html"]},
         }
     )
-    run = kind.run.model_copy(update={"zenml": HOSTILE})
-    document = kind.model_copy(update={"evidence": evidence, "created_by": HOSTILE, "run": run})
+    document = kind.model_copy(update={"evidence": evidence, "created_by": HOSTILE})
     place = Place("staging", "orders")
     commit_files(repository, {f"{place.release}/{name}": text for name, text in document.files().items()}, HOSTILE)
     holds.hold(repository, place, HOSTILE)
