@@ -20,8 +20,9 @@ from gitops.environment import Place
 from gitops.promotion import commit_release
 from gitops.release import Release
 from gitops.repository import GitopsRepository
-from tests.cluster_equipment import CHECKOUT, DEADLINE_SECONDS, Cluster, eventually
+from tests.cluster_equipment import CHECKOUT, DEADLINE_SECONDS, Cluster
 from tests.gitops_world import NO_CONDITIONS
+from tests.waiting import eventually
 
 ORIGINALS = ("staging", "production")
 REFRESH = "argocd.argoproj.io/refresh"
@@ -203,3 +204,9 @@ def argo_world(cluster: Cluster, name: str, folder: Path, originals: Sequence[st
         for original in originals:
             projects = (world.namespace(original), f"{world.namespace(original)}-delivery")
             cluster.attempt("kubectl", "delete", "-n", "argocd", "appproject", *projects)
+
+
+def unpullable(document: Release) -> Release:
+    """The same release, of an image that no node can pull."""
+    image = document.image.model_copy(update={"name": f"bakehouse/broken-{document.model}"})
+    return document.model_copy(update={"image": image})

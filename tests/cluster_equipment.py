@@ -11,20 +11,17 @@ import json
 import os
 import shlex
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 VARIABLE = "BAKEHOUSE_TEST_CLUSTER"
 DEADLINE_SECONDS = 120
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -105,16 +102,6 @@ class Cluster:
             self.attempt("kubectl", "delete", "namespace", name, "--wait=false")
 
 
-def eventually(what: str, condition: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) -> T:
-    """What `condition` returns as soon as that is true. Fails the test with `what` after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"Not within {seconds:g} seconds: {what}")
-        time.sleep(0.1)
-    return found
-
-
 @contextmanager
 def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
     """A cluster of its own in `folder` for as long as the block runs, with Argo CD's own variables as `settings`.
@@ -122,13 +109,23 @@ def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
     Skips the test where the equipment is not there.
     """
     programs = equipment()
-    log = folder.with_suffix(".log")
-    # It runs as long as `cat` does: until this process closes the pipe, or is gone in whatever way.
+    with held([programs / "up", folder, "cat"], folder.with_suffix(".log"), "The cluster", {**os.environ, **settings}):
+        yield Cluster(folder, programs, exported(folder / "env.sh"))
+
+
+@contextmanager
+def held(
+    command: Sequence[str | Path], log: Path, what: str, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A command that ends in `cat`, from when that answers to the block's end. Fails with what was written to `log`.
+
+    It runs as long as its `cat` does: until this process closes the pipe, or is gone in whatever way.
+    """
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [programs / "up", folder, "cat"],
-            env={**os.environ, **settings},
+            command,
+            env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -138,25 +135,27 @@ def running_cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
     ):
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write("up\n")
-        process.stdin.flush()
-        if not process.stdout.readline():
-            raise AssertionError(f"The cluster did not come up:\n{log.read_text()}")
         try:
-            yield Cluster(folder, programs, exported(folder / "env.sh"))
+            process.stdin.write("up\n")
+            process.stdin.flush()
+            if not process.stdout.readline():
+                raise AssertionError(f"{what} did not come up:\n{log.read_text()}")
+            yield process
         finally:
             process.stdin.close()
             process.wait(DEADLINE_SECONDS)
 
 
 def equipment() -> Path:
-    """The folder of its programs; skips the test where they are not there."""
-    folder = Path(os.environ.get(VARIABLE) or CHECKOUT.parent / "shared" / "cluster")
-    if not (folder / "ensure").is_file():
+    """The folder of its programs. Skips the test where none is named and none is in the usual place; one that is there
+    and can't make its programs is broken, so the test fails."""
+    named = os.environ.get(VARIABLE)
+    folder = Path(named) if named else CHECKOUT.parent / "shared" / "cluster"
+    if not named and not folder.is_dir():
         pytest.skip(f"the test cluster ({VARIABLE}, or shared/cluster beside the checkout)")
     done = subprocess.run([folder / "ensure"], capture_output=True, text=True, timeout=500, check=False)
     if done.returncode:
-        pytest.skip(f"the test cluster's programs can't be made: {done.stderr.strip()[-300:]}")
+        raise AssertionError(f"{folder / 'ensure'} can't make the programs of the test cluster: {done.stderr.strip()}")
     return Path(done.stdout.strip())
 
 

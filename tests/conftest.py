@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from commands.main import main
+from gitops.repository import GitopsRepository
+from tests import cluster_equipment
 from tests.cluster_equipment import Cluster, running_cluster
 from tests.gitops_world import World
 from tests.scheduling import Scheduling, longest_first
@@ -66,12 +69,45 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def state(tmp_path: Path, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder for this test alone; whatever the test starts inherits it."""
     folder = tmp_path / "state"
-    for name in [name for name in os.environ if name.startswith(("BAKEHOUSE_", "MLFLOW_TRACKING", "ZENML_"))]:
+    ours = [name for name in os.environ if name.startswith(("BAKEHOUSE_", "MLFLOW_TRACKING", "ZENML_"))]
+    for name in set(ours) - {cluster_equipment.VARIABLE}:
         monkeypatch.delenv(name)
     for name, value in settings.items():
         monkeypatch.setenv(name, value.replace(PLACEHOLDER, str(folder)))
     monkeypatch.setenv("BAKEHOUSE_STATE", str(folder))
     return folder
+
+
+class Asked:
+    """`bakehouse` in this process: a new one would spend its seconds on imports."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command, whatever comes of it."""
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        said = self._capsys.readouterr()
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """What a command prints; what it complains of, where it is to end with another code than 0."""
+        done = self.attempt(*arguments)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stderr if code else done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        """What a command answers as JSON."""
+        return json.loads(self(*arguments, "--json"))
+
+
+@pytest.fixture
+def bakehouse(capsys: pytest.CaptureFixture[str]) -> Asked:
+    return Asked(capsys)
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +122,20 @@ def world(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> World
     made = World(tmp_path)
     monkeypatch.setenv("BAKEHOUSE_ROOT", str(made.checkout))
     return made
+
+
+@pytest.fixture
+def repository(world: World) -> GitopsRepository:
+    """The GitOps repository of this test's own."""
+    return GitopsRepository.open()
+
+
+@pytest.fixture(scope="session")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An isolation forest over orders as an ONNX graph. Read it; write to `tmp_path`."""
+    from tests.served import forest
+
+    return forest(tmp_path_factory.mktemp("graph") / "model.onnx")
 
 
 @pytest.fixture(scope="session")

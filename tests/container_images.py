@@ -10,17 +10,15 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.served import free_port
+from tests.loopback import free_port, wait_for_answer
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PROGRAMS = ("buildah", "skopeo", "docker-registry")
@@ -83,10 +81,7 @@ def registry(folder: Path, port: int | None = None) -> Iterator[Registry]:
     with folder.with_suffix(".log").open("w") as log:
         process = subprocess.Popen(["docker-registry", "serve", settings], stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(f"http://{host}/v2/"):
-            assert process.poll() is None and time.monotonic() < deadline, folder.with_suffix(".log").read_text()
-            time.sleep(0.05)
+        wait_for_answer(process, f"http://{host}/v2/", folder.with_suffix(".log"), START_SECONDS)
         yield Registry(host, folder)
     finally:
         process.terminate()
@@ -145,10 +140,3 @@ def _linked(files: list[Path]) -> set[Path]:
     found = {Path(path) for path in re.findall(r"(?:=> |^\s+)(/\S+) \(", printed, re.MULTILINE)}
     folder = next(path.parent for path in found if path.name == "libc.so.6")
     return found | {folder / name for name in LIBRARIES}
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -117,11 +116,3 @@ def commit(environment: str, release: Release | str | None, model: str = "orders
     if made is None:
         raise AssertionError("nothing was committed")
     return made.sha
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

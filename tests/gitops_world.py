@@ -18,6 +18,7 @@ from gitops.repository import GitopsRepository
 from gitops.signing import sign
 
 NO_CONDITIONS = "from: staging\nrequire_healthy: false\nsoak_seconds: 0\ncompared_with_champion: false\n"
+SETTINGS = "environments/production/settings/promotion.yaml"
 
 
 def release(
@@ -90,6 +91,11 @@ def commit_files(repository: GitopsRepository, files: Mapping[str, str | None], 
     made = repository.commit(lambda _: Change(subject, contents))
     assert made is not None
     return made
+
+
+def ask(repository: GitopsRepository, text: str) -> None:
+    """Let production ask this of what is promoted into it."""
+    commit_files(repository, {SETTINGS: text}, "Ask for something else")
 
 
 @dataclass

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
-from bentos.common import gatekeeper, ndjson
-from bentos.common.room import load_room
+from bentos.common import ndjson
 from bentos.orders.contract import Masked
-
-CHECKOUT = Path(__file__).resolve().parents[1]
+from tests.admitted import admit_batches
 
 
 def write_masked(path: Path, *batches: int) -> Path:
     """Admit the shipped batches of those numbers, and write what was accepted, masked, to `path`."""
-    raw = b"".join((CHECKOUT / "data" / "orders" / f"batch-{number}.ndjson").read_bytes() for number in batches)
-    contract = cast(gatekeeper.Contract, load_room("orders").contract)
-    with path.open("wb") as accepted:
-        gatekeeper.admit(io.BytesIO(raw), contract, b"k" * 32, accepted, io.BytesIO(), datetime.now(UTC))
-    return path
+    return admit_batches("orders", path, *batches)
 
 
 def read_masked(folder: Path, *batches: int) -> list[Masked]:

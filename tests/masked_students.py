@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from bentos.common import gatekeeper, ndjson
-from bentos.common.room import load_room
+from bentos.common import ndjson
 from bentos.students.contract import Masked
+from tests.admitted import CHECKOUT, admit
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 COURSES = ("mathematics", "portuguese")
-KEY = "k" * 32
 
 
 def documents(course: str, count: int | None = None) -> list[dict[str, Any]]:
@@ -25,11 +21,7 @@ def documents(course: str, count: int | None = None) -> list[dict[str, Any]]:
 
 def write_masked(path: Path, raw: list[dict[str, Any]]) -> Path:
     """Admit raw documents, and write what was accepted, masked, to `path`."""
-    lines = b"".join(json.dumps(document).encode() + b"\n" for document in raw)
-    contract = cast(gatekeeper.Contract, load_room("students").contract)
-    with path.open("wb") as accepted:
-        gatekeeper.admit(io.BytesIO(lines), contract, KEY.encode(), accepted, io.BytesIO(), datetime.now(UTC))
-    return path
+    return admit("students", b"".join(json.dumps(document).encode() + b"\n" for document in raw), path)
 
 
 def read_masked(folder: Path, count: int | None = None) -> list[Masked]:

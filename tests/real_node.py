@@ -9,7 +9,6 @@ import ctypes
 import os
 import socket
 import struct
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from tests.cluster_equipment import DEADLINE_SECONDS, Cluster, equipment, exported
+from tests.cluster_equipment import DEADLINE_SECONDS, Cluster, equipment, exported, held
 from tests.container_images import require
 
 PROGRAMS = ("containerd", "runc", "ctr", "catatonit", "iptables", "busybox", "unshare", "bridge", "host-local")
@@ -35,33 +34,13 @@ def running_node(folder: Path) -> Iterator[Cluster]:
     """
     require(*PROGRAMS)
     programs = equipment()
-    log = folder.with_suffix(".log")
     path = os.pathsep.join((str(programs), os.environ["PATH"], "/usr/sbin", "/sbin"))
     isolated = [str(programs / "isolate"), "env", f"PATH={path}", str(programs / "up"), str(folder)]
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            [*isolated, programs / "node-up", folder / "node", "cat"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            start_new_session=True,
-        ) as process,
-    ):
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write("up\n")
-        process.stdin.flush()
-        try:
-            if not process.stdout.readline():
-                raise AssertionError(f"The node did not come up:\n{log.read_text()}")
-            cluster = Cluster(folder, programs, exported(folder / "env.sh"))
-            with _network_of(process.pid), _names(cluster):
-                yield cluster
-        finally:
-            process.stdin.close()
-            process.wait(DEADLINE_SECONDS)
+    command = [*isolated, str(programs / "node-up"), str(folder / "node"), "cat"]
+    with held(command, folder.with_suffix(".log"), "The node") as process:
+        cluster = Cluster(folder, programs, exported(folder / "env.sh"))
+        with _network_of(process.pid), _names(cluster):
+            yield cluster
 
 
 @contextmanager

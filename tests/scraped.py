@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.served import free_port
+from tests.loopback import free_port, wait_for_answer
+from tests.waiting import eventually
 
 DEADLINE_SECONDS = 60
 
@@ -46,13 +46,12 @@ class Scraping:
 
     def wait_for(self, query: str, wanted: Callable[[float], bool]) -> None:
         """Wait until the query's value is as wanted."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while time.monotonic() < deadline:
+
+        def so() -> bool:
             value = self.value(query)
-            if value is not None and wanted(value):
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"{query} is {self.value(query)}")
+            return value is not None and wanted(value)
+
+        eventually(lambda: f"{query} is {self.value(query)}", so, DEADLINE_SECONDS)
 
 
 @contextmanager
@@ -113,20 +112,8 @@ def configured(program: str, folder: Path, configuration: Mapping[str, Any]) -> 
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     running = Scraping(f"http://127.0.0.1:{port}")
     try:
-        _wait_until_ready(process, running.url, folder / "log")
+        wait_for_answer(process, f"{running.url}/-/ready", folder / "log", DEADLINE_SECONDS)
         yield running
     finally:
         process.kill()
         process.wait(30)
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/-/ready", timeout=5, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"Prometheus did not become ready:\n{log.read_text()}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from bentos.common.packaging import BuiltBento, build_bento
 from bentos.common.room import load_room
 from gitops.processes import serving
 from gitops.signing import sign
+from tests.loopback import free_port, wait_for_answer
 
 LINEAGE: Mapping[str, Any] = {
     "data_version": "0123456789abcdef0123456789abcdef",
@@ -82,7 +82,7 @@ def serve(
         )
     served = Served(process, f"http://127.0.0.1:{port}", output, bento)
     try:
-        _wait_until_ready(served)
+        wait_for_answer(process, f"{served.url}/readyz", output, START_SECONDS)
         yield served
     finally:
         if process.poll() is None:
@@ -107,21 +107,3 @@ def environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
     # sets a folder for metrics that all services would share.
     inherited = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
     return {**inherited, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": str(home), **variables}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_ready(served: Served) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and served.process.poll() is None:
-        try:
-            if httpx.get(f"{served.url}/readyz", timeout=30).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"The service did not become ready:\n{served.output.read_text()}")

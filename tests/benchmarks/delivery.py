@@ -28,6 +28,7 @@ from bakehouse import workspace
 from gitops.observations import observations
 from gitops.release import Image, Release, now
 from tests import fake_bento
+from tests.loopback import free_port
 
 MODEL = "orders"
 CLIENTS = 8
@@ -153,7 +154,7 @@ def _releases(folder: Path) -> tuple[Release, Release]:
 def _laptop(folder: Path) -> Iterator[int]:
     """A state folder and delivery settings of its own: the shipped ones, but for the ports and what runs beside."""
     shipped = yaml.safe_load((workspace.root() / "environments" / "local" / "delivery.yaml").read_text())
-    port = fake_bento.free_port()
+    port = free_port()
     checkout = folder / "checkout"
     (checkout / "bentos").mkdir(parents=True)
     (checkout / "environments" / "local").mkdir(parents=True)

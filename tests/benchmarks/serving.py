@@ -28,7 +28,7 @@ import psutil
 
 from bakehouse import archives, workspace
 from bentos.orders.contract import EXAMPLE
-from tests.served import free_port
+from tests.loopback import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent / "servers"

@@ -25,12 +25,13 @@ from gitops.release import Release
 from gitops.repository import GitopsRepository
 from tests import container_images
 from tests.argocd_world import ArgoWorld
-from tests.cluster_equipment import Cluster, eventually
+from tests.cluster_equipment import Cluster
 from tests.container_images import PROGRAMS, Registry
 from tests.e2e.conftest import Train
 from tests.gitops_world import commit_files
 from tests.real_node import PROGRAMS as NODE_PROGRAMS
 from tests.real_node import running_node
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(1500)]
 SECONDS = 300

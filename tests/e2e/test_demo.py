@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +24,8 @@ from gitops.holds import held
 from gitops.observations import observations
 from gitops.repository import GitopsRepository
 from tests.checkout_copy import copy_checkout
-from tests.fake_bento import free_port
+from tests.loopback import free_port
+from tests.waiting import eventually
 
 
 def answers(environment: str, version: int) -> tuple[str, ...]:
@@ -279,8 +279,4 @@ def commands(state: Path) -> list[list[str]]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"it did not come about within {seconds} s; seen last: {observations()}")
-        time.sleep(0.1)
+    eventually(lambda: f"it comes about; seen last: {observations()}", condition, seconds)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import shutil
 import subprocess
@@ -15,11 +13,11 @@ from typing import Any
 import pytest
 
 from bentos.common.packaging import BuiltBento
-from commands.main import main
 from gitops.promotion import commit_release
 from gitops.release import Release
 from gitops.repository import GitopsRepository
 from tests import gitops_world
+from tests.conftest import Asked
 from tests.gitops_world import World
 from tests.order_documents import order
 from tests.served import orders_bento, serve
@@ -50,30 +48,14 @@ def kept(made: Made, world: World, state: Path) -> Made:
     return made
 
 
-def edge(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in this process: a new one would spend its seconds on imports."""
-    said, complained = io.StringIO(), io.StringIO()
-    with (
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(complained),
-        pytest.raises(SystemExit) as ended,
-    ):
-        main(["edge", *arguments])
-    code = ended.value.code
-    assert isinstance(code, int)
-    return subprocess.CompletedProcess(list(arguments), code, said.getvalue(), complained.getvalue())
-
-
 def released(made: Made, **changes: Any) -> Release:
     return gitops_world.release(VERSION).model_copy(update={"model_digest": made.bento.model_digest, **changes})
 
 
-def test_what_an_environment_has_released_answers_as_its_service(kept: Made, tmp_path: Path) -> None:
+def test_what_an_environment_has_released_answers_as_its_service(kept: Made, bakehouse: Asked, tmp_path: Path) -> None:
     """Answers and refusals are those of the real service over HTTP, and the release stands beside the model."""
     commit_release(GitopsRepository.open(), "staging", released(kept))
-    done = edge("orders", "--env", "staging", "--to", str(tmp_path / "package"), "--no-page", "--json")
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said = bakehouse.json("edge", "orders", "--env", "staging", "--to", str(tmp_path / "package"), "--no-page")
     assert (said["model"], said["model_version"], said["released"]) == ("orders", VERSION, True)
     release = json.loads((tmp_path / "package" / "release.json").read_text())
     assert release["model_digest"] == kept.bento.model_digest
@@ -97,14 +79,13 @@ def test_what_an_environment_has_released_answers_as_its_service(kept: Made, tmp
                 assert json.loads(ours.stderr)["problems"] == answer.json()["problems"]
 
 
-def test_a_version_that_is_not_released_is_written_without_a_release(kept: Made, state: Path) -> None:
-    done = edge(f"orders@{VERSION}", "--no-page")
-    assert done.returncode == 0, done.stderr
+def test_a_version_that_is_not_released_is_written_without_a_release(kept: Made, bakehouse: Asked, state: Path) -> None:
+    said = bakehouse("edge", f"orders@{VERSION}", "--no-page")
     package = state / "edge" / f"orders-{VERSION}"
     assert (package / "run.py").is_file()
     assert not (package / "release.json").exists()
-    again = edge(f"orders@{VERSION}", "--no-page")
-    assert again.stdout == done.stdout, "the same bento gives the same package, in the place of the first"
+    again = bakehouse("edge", f"orders@{VERSION}", "--no-page")
+    assert again == said, "the same bento gives the same package, in the place of the first"
 
 
 @pytest.mark.parametrize(
@@ -118,30 +99,36 @@ def test_a_version_that_is_not_released_is_written_without_a_release(kept: Made,
     ],
 )
 def test_what_can_not_be_written_is_refused(
-    kept: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, said: str
+    kept: Made,
+    bakehouse: Asked,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    said: str,
 ) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "precious.txt").write_text("mine")
     monkeypatch.chdir(tmp_path / "here")
-    done = edge(*arguments, "--no-page")
-    assert (done.returncode, said in " ".join(done.stderr.split())) == (code, True), done.stderr
+    complaint = bakehouse("edge", *arguments, "--no-page", code=code)
+    assert said in " ".join(complaint.split())
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["precious.txt"]
 
 
-def test_a_bento_whose_graph_is_not_the_released_one_is_refused(kept: Made) -> None:
+def test_a_bento_whose_graph_is_not_the_released_one_is_refused(kept: Made, bakehouse: Asked) -> None:
     commit_release(GitopsRepository.open(), "staging", released(kept, model_digest="sha256:" + "0" * 64))
-    done = edge("orders", "--no-page")
-    assert done.returncode == 1
-    assert f"the bento here holds {kept.bento.model_digest}" in " ".join(done.stderr.split())
+    complaint = bakehouse("edge", "orders", "--no-page", code=1)
+    assert f"the bento here holds {kept.bento.model_digest}" in " ".join(complaint.split())
 
 
-def test_without_npm_a_page_is_refused_by_name(kept: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_npm_a_page_is_refused_by_name(
+    kept: Made, bakehouse: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     git = shutil.which("git")
     assert git is not None
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "git").symlink_to(git)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    done = edge(f"orders@{VERSION}", "--to", str(tmp_path / "package"))
-    assert done.returncode == 1
-    assert "npm, which is not installed" in done.stderr
+    complaint = bakehouse("edge", f"orders@{VERSION}", "--to", str(tmp_path / "package"), code=1)
+    assert "npm, which is not installed" in complaint
     assert not (tmp_path / "package").exists()

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from bentos.common.masking import KEY_VARIABLE
-from commands.main import main
 from gitops.history import champion
 from gitops.lineage import lineage
 from gitops.release import Release
 from gitops.repository import GitopsRepository
 from steps import tracking
+from tests.conftest import Asked
 from tests.e2e.conftest import Train
 
 
@@ -29,6 +29,7 @@ def test_a_release_trained_again_elsewhere_from_its_lineage_is_the_same_model(
     batches: Sequence[Path],
     settings: dict[str, str],
     new_databases: Path,
+    bakehouse: Asked,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -40,8 +41,7 @@ def test_a_release_trained_again_elsewhere_from_its_lineage_is_the_same_model(
     first = released()
     (found,) = lineage(GitopsRepository.open(), "orders", "staging")
     (command,) = [part.command for part in found.parts if part.name == "data version"]
-    with pytest.raises(SystemExit):
-        main(command.replace("FOLDER", str(tmp_path / "again")).split()[1:])
+    bakehouse(*command.replace("FOLDER", str(tmp_path / "again")).split()[1:])
     parameters = tracking.client().get_run(first.run.mlflow).data.params
 
     elsewhere = tmp_path / "elsewhere"

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.checkout_copy import copy_checkout
-from tests.served import free_port
+from tests.loopback import free_port
 
 PAGES = "docs/tutorial"
 SETUP = "make setup\n. .venv/bin/activate"

@@ -6,18 +6,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.loopback import free_port, wait_for_answer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOTS = ("bootstrap", "foundation", "storage", "cluster", "identity", "observability")
@@ -30,6 +28,7 @@ UPSTREAM = {
     "observability": ("foundation", "storage", "identity"),
 }
 ENVIRONMENTS = ("staging", "production")
+START_SECONDS = 240
 
 
 def reason_to_skip() -> str | None:
@@ -141,9 +140,7 @@ def values(environment: str, root: str) -> Sequence[str]:
 @contextmanager
 def aws(account: str, log: Path) -> Iterator[str]:
     """A moto server for one account, as a process on a free loopback port. Yields its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as stream:
         server = subprocess.Popen(
@@ -153,24 +150,11 @@ def aws(account: str, log: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait(url, server, log)
+            wait_for_answer(server, f"{url}/moto-api/", log, START_SECONDS)
             yield url
         finally:
             server.terminate()
             server.wait(timeout=60)
-
-
-def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise AssertionError(f"the moto server ended by itself:\n{log.read_text()}")
-        try:
-            with urllib.request.urlopen(f"{url}/moto-api/", timeout=30):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise AssertionError(f"the moto server did not answer in 240 s:\n{log.read_text()}")
 
 
 def _settings(folder: Path, endpoint: str | None, extra: Mapping[str, str]) -> Mapping[str, str]:

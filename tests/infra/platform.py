@@ -18,11 +18,13 @@ from botocore.exceptions import ClientError
 
 from terraform.policies.estate import Estate, read_plans, read_states
 from tests.infra import offline
+from tests.waiting import eventually
 
 ACCOUNTS = {"staging": "111111111111", "production": "222222222222"}
 REGION = "eu-central-1"
 # A model that only the tests have, so that there is always another one to be denied.
 SECOND_MODEL = "second-model"
+APPLY_SECONDS = 600
 
 Answer = TypeVar("Answer")
 
@@ -232,15 +234,18 @@ def in_parallel(platforms: Mapping[str, Platform], act: Callable[[Platform], Ans
 
 
 def _wait_for_state_bucket(platform: Platform, bootstrap: Future[None]) -> None:
-    storage = platform.client("s3")
-    while not (bootstrap.done() and bootstrap.exception()):
+    storage, bucket = platform.client("s3"), f"{platform.name}-state-{platform.account}"
+
+    def there() -> bool:
+        if bootstrap.done():
+            bootstrap.result()
         try:
-            storage.head_bucket(Bucket=f"{platform.name}-state-{platform.account}")
+            storage.head_bucket(Bucket=bucket)
         except ClientError:
-            time.sleep(0.5)
-        else:
-            return
-    bootstrap.result()
+            return False
+        return True
+
+    eventually(f"bootstrap makes the bucket {bucket}", there, APPLY_SECONDS)
 
 
 def _differences(change: Mapping[str, Any]) -> Iterator[str]:

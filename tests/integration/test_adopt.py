@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from bakehouse.errors import BakehouseError, DeliveryError, GateError, ReleaseError
-from commands.main import main
 from gitops.adoption import adopt
 from gitops.audit import audit
 from gitops.commits import Change
@@ -24,6 +23,7 @@ from gitops.promotion import commit_release, promote
 from gitops.release import Release
 from gitops.repository import GitopsRepository
 from gitops.rollback import roll_back
+from tests.conftest import Asked
 from tests.gitops_world import World, commit_files, release
 
 MODEL = "orders"
@@ -112,15 +112,6 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
         program.chmod(0o755)
 
     return play
-
-
-def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What the command prints."""
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    said = capsys.readouterr()
-    assert ended.value.code == 0, said.err
-    return said.out
 
 
 def test_git_gets_what_runs_and_a_hold_and_nothing_else(
@@ -253,16 +244,16 @@ def test_an_adoption_of_what_was_never_there_is_found_in_history(
 
 
 def test_what_else_has_changed_stays_and_is_said_to_come_with_the_resumption(
-    repository: GitopsRepository, promotions: list[str], kubectl: Played, capsys: pytest.CaptureFixture[str]
+    repository: GitopsRepository, promotions: list[str], kubectl: Played, bakehouse: Asked
 ) -> None:
     commit_files(repository, {SETTING: "kind: Component\n# changed since\n"})
     kubectl(application(promotions[0]), FIRST)
-    said = printed(capsys, "adopt", MODEL, "--env", "production", "--reason", "at night")
+    said = bakehouse("adopt", MODEL, "--env", "production", "--reason", "at night")
     assert SETTING in said
     assert "--sync-policy automated --auto-prune --self-heal" in said
     assert "restarts nothing" not in said
     assert "changed since" in (repository.at(repository.fetch()).text(SETTING) or "")
-    assert json.loads(printed(capsys, "adopt", MODEL, "--env", "production", "--json"))["action"] == "already there"
+    assert bakehouse.json("adopt", MODEL, "--env", "production")["action"] == "already there"
 
 
 def test_a_failing_revision_is_taken_back_once_however_often_it_is_told(

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from tests.argocd_world import ArgoWorld, argo_world
-from tests.cluster_equipment import CHECKOUT, Cluster, eventually
+from tests.cluster_equipment import CHECKOUT, Cluster
 from tests.gitops_world import commit_files, release
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("cluster")
 

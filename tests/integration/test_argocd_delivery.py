@@ -16,9 +16,10 @@ import pytest
 from gitops.commits import Change, Commit
 from gitops.promotion import promote
 from gitops.release import PIN_FILE, Release
-from tests.argocd_world import ArgoWorld, argo_world
-from tests.cluster_equipment import CHECKOUT, Cluster, eventually
+from tests.argocd_world import ArgoWorld, argo_world, unpullable
+from tests.cluster_equipment import CHECKOUT, Cluster
 from tests.gitops_world import commit_files, release
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -50,12 +51,6 @@ def argo(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(autouse=True)
 def workspace(argo: ArgoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BAKEHOUSE_ROOT", str(argo.checkout))
-
-
-def unpullable(document: Release) -> Release:
-    """The same release, of an image that no node can pull."""
-    image = document.image.model_copy(update={"name": f"bakehouse/broken-{document.model}"})
-    return document.model_copy(update={"image": image})
 
 
 def patched(argo: ArgoWorld, document: Release, patch: str) -> Commit:

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 from bakehouse.errors import GateError, ReleaseError
-from commands.main import main
 from gitops.adoption import adopt
 from gitops.application import look
 from gitops.history import releases
 from gitops.promotion import promote
 from tests.argocd_world import ArgoWorld, argo_world
-from tests.cluster_equipment import Cluster, eventually
+from tests.cluster_equipment import Cluster
+from tests.conftest import Asked
 from tests.gitops_world import release
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -82,18 +83,9 @@ def rolled_out(argo: ArgoWorld) -> bool:
     return counts == {autoscaler["spec"]["minReplicas"]}
 
 
-def bakehouse(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    """What the command answers as JSON."""
-    with pytest.raises(SystemExit) as ended:
-        main([*arguments, "--json"])
-    said = capsys.readouterr()
-    assert ended.value.code == 0, said.err
-    return dict(json.loads(said.out))
-
-
 @pytest.mark.usefixtures("operator")
 def test_an_emergency_ends_with_git_and_the_cluster_agreed_and_nothing_restarted(
-    argo: ArgoWorld, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    argo: ArgoWorld, bakehouse: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, app = argo.place(MODEL, "production"), argo.application(MODEL, "production")
     with pytest.raises(ReleaseError, match="nothing to adopt") as raised:
@@ -108,7 +100,7 @@ def test_an_emergency_ends_with_git_and_the_cluster_agreed_and_nothing_restarted
     assert argo.running(MODEL, "production") == 1, "a commit elsewhere undid the operator's rollback"
     before = running(argo)
 
-    done = bakehouse(capsys, "adopt", MODEL, "--env", place.environment, "--reason", "it answers nonsense")
+    done = bakehouse.json("adopt", MODEL, "--env", place.environment, "--reason", "it answers nonsense")
     assert (done["action"], done["model_version"], done["away_from"]) == ("adopted", 1, 2)
     assert done["not_compared"] is None
     argo.notify()

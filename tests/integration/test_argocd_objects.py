@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import yaml
 
 from gitops.environment import kustomization
 from tests.gitops_world import release
+from tests.manifests import render
 
 Objects = dict[tuple[str, str], dict[str, Any]]
 ENVIRONMENTS = ("staging", "production")
@@ -23,11 +23,7 @@ CANARY = "../../components/canary"
 
 def rendered(folder: Path) -> Objects:
     """Every object of a kustomization, by kind and name."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl")
-    done = subprocess.run(["kubectl", "kustomize", folder], check=True, capture_output=True, text=True)
-    assert not done.stderr
-    return {(it["kind"], it["metadata"]["name"]): it for it in yaml.safe_load_all(done.stdout)}
+    return {(it["kind"], it["metadata"]["name"]): it for it in render(folder)}
 
 
 @pytest.fixture

@@ -46,11 +46,6 @@ class Page(HTMLParser):
         return " ".join(self.text.split())
 
 
-@pytest.fixture
-def repository(world: World) -> GitopsRepository:
-    return GitopsRepository.open()
-
-
 @dataclass(frozen=True)
 class Told:
     """The board of the whole story, and the state folder in which that happened."""

@@ -9,16 +9,15 @@ import stat
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from commands.main import main
 from gitops.promotion import commit_release
 from gitops.release import Data
 from gitops.repository import GitopsRepository
 from steps import data_versions
 from steps.data_versions import DataVersion
+from tests.conftest import Asked
 from tests.gitops_world import World, release
 
 
@@ -41,29 +40,6 @@ def released(
         kept.append(data)
     monkeypatch.setenv("BAKEHOUSE_ROOT", str(checkout))
     return kept[0], kept[1]
-
-
-class Asked:
-    """`bakehouse` in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str, code: int = 0) -> str:
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        said = self._capsys.readouterr()
-        assert (ended.value.code or 0) == code, said.out + said.err
-        return said.err if code else said.out
-
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self(*arguments, "--json"))
-
-
-@pytest.fixture
-def bakehouse(capsys: pytest.CaptureFixture[str]) -> Asked:
-    return Asked(capsys)
 
 
 def test_a_batch_more_is_told_by_its_files_records_acceptance_and_distributions(

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,7 +23,8 @@ import yaml
 
 from gitops.observations import Observation, observations
 from tests import fake_bento
-from tests.fake_bento import free_port
+from tests.loopback import free_port
+from tests.waiting import eventually
 
 DELIVER = """
 import logging, sys
@@ -513,11 +513,7 @@ def wait_for(environment: str, condition: Callable[[Observation], bool], model: 
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"it did not come about within {seconds} s; seen last: {observations()}")
-        time.sleep(0.05)
+    eventually(lambda: f"it comes about; seen last: {observations()}", condition, seconds)
 
 
 def status(checkout: Path) -> str:

@@ -17,7 +17,7 @@ from yarl import URL
 from bakehouse.errors import DeliveryError
 from gitops.front import Front, Upstream
 from gitops.observations import Observation, Pinned
-from tests.fake_bento import free_port
+from tests.loopback import free_port
 
 MEGABYTE = 1024 * 1024
 

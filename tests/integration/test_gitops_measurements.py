@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,11 +23,11 @@ from gitops.measurements import TOKEN_VARIABLE, URL_VARIABLE, Prometheus, Subjec
 from gitops.promotion import Promotion, commit_release, promote
 from gitops.release import Release
 from gitops.repository import GitopsRepository
-from tests.gitops_world import World, commit_files, release
-from tests.scraped import DEADLINE_SECONDS, Exporter, Scraping, exporter, prometheus
+from tests.gitops_world import SETTINGS, World, ask, release
+from tests.scraped import Exporter, Scraping, exporter, prometheus
 from tests.served import orders_bento, serve
+from tests.waiting import eventually
 
-SETTINGS = "environments/production/settings/promotion.yaml"
 PASSWORD = "se%40cret"
 BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.25, 1.0)
 
@@ -103,11 +103,6 @@ def count(target: Exporter, scraping: Scraping, environment: str, document: Rele
         scraping.wait_for(f"sum(bakehouse_predictions_total{whose})", lambda value: value > 0)
 
 
-@pytest.fixture
-def repository(world: World) -> GitopsRepository:
-    return GitopsRepository.open()
-
-
 def asked(url: str, thresholds: str, soak: float = 0) -> str:
     return (
         f"from: staging\ncompared_with_champion: false\nhealth: prometheus\nsoak_seconds: {soak}\n"
@@ -115,24 +110,19 @@ def asked(url: str, thresholds: str, soak: float = 0) -> str:
     )
 
 
-def ask(repository: GitopsRepository, text: str) -> None:
-    commit_files(repository, {SETTINGS: text}, "Ask for something else")
-
-
 def promoted(world: World, repository: GitopsRepository, model: str) -> Promotion:
     return promote(repository, model, "production", proposals=world.bodies)
 
 
-def eventually(act: Callable[[], Promotion]) -> Promotion:
+def promoted_after_soaking(world: World, repository: GitopsRepository, model: str) -> Promotion:
     """The promotion that lands once it has soaked for long enough."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while True:
-        try:
-            return act()
-        except GateError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+
+    def landed() -> Promotion | None:
+        with suppress(GateError):
+            return promoted(world, repository, model)
+        return None
+
+    return eventually(f"{model} has soaked", landed)
 
 
 def missed(world: World, repository: GitopsRepository, model: str) -> dict[str, GateResult]:
@@ -158,7 +148,7 @@ def test_a_release_that_answers_well_in_staging_is_let_in_by_its_own_figures(
     count(production, scraping, "production", first, 1000, outcomes="regular=900 anomaly=100")
     count(staging, scraping, "staging", second, 400, outcomes="regular=380 anomaly=20")
 
-    done = eventually(lambda: promoted(world, repository, "good"))
+    done = promoted_after_soaking(world, repository, "good")
 
     figures = {gate.name: gate.figure for gate in done.gates}
     assert done.action == "landed"
@@ -241,18 +231,12 @@ def test_soaking_starts_again_after_a_break(scraping: Scraping, staging: Exporte
     def answered() -> float:
         return Prometheus(scraping.url).answered_for(subject, digest, began, datetime.now(UTC))
 
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while answered() < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert answered() >= 2
+    eventually("it has answered for two seconds", lambda: answered() >= 2)
     del staging.series[info(document)]
-    while answered() > 0 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert answered() == 0
+    eventually("it does not answer any more", lambda: answered() == 0)
     broken = datetime.now(UTC)
     start(staging, scraping, "staging", document)
-    while answered() == 0 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    eventually("it answers again", answered)
     assert 0 < answered() <= (datetime.now(UTC) - broken).total_seconds() + 1
 
 
@@ -394,7 +378,7 @@ def test_the_real_service_exports_what_is_asked_for(
             client.post("/predict", json=example)
         thresholds = "  min_requests: 20\n  max_error_rate: 0\n  max_p99_seconds: 0.9\n  max_drift: 0.5\n"
         ask(repository, asked(scraping.url, thresholds, soak=1))
-        done = eventually(lambda: promoted(world, repository, "orders"))
+        done = promoted_after_soaking(world, repository, "orders")
     figures = {gate.name: gate.figure for gate in done.gates}
     assert done.action == "landed"
     assert figures["healthy"] == "healthy"

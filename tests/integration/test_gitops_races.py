@@ -23,15 +23,11 @@ from gitops.repository import GitopsRepository
 from gitops.rollback import roll_back
 from gitops.verification import verify
 from tests.gitops_world import World, release
+from tests.waiting import eventually
 
 RACERS, MODELS = 20, 14
 KILLS = int(os.environ.get("BAKEHOUSE_KILLS", "8"))
 SEED = int(os.environ.get("BAKEHOUSE_SEED", "0")) or random.randrange(10**6)
-
-
-@pytest.fixture
-def repository(world: World) -> GitopsRepository:
-    return GitopsRepository.open()
 
 
 def bakehouse(
@@ -225,9 +221,8 @@ def test_an_interrupt_ends_a_command_at_once(world: World, repository: GitopsRep
     hook.chmod(0o755)
     head = repository.fetch()
     process = bakehouse(checkout, "promote", "orders", "--to", "production")
-    while not reached.exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+    eventually("the push has reached the hook", lambda: reached.exists() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
     _, complaint = process.communicate(timeout=50)

@@ -10,10 +10,11 @@ import pytest
 from gitops.commits import Change
 from gitops.environment import kustomization
 from gitops.release import Release
-from tests.argocd_world import ArgoWorld, argo_world
-from tests.cluster_equipment import Cluster, eventually
+from tests.argocd_world import ArgoWorld, argo_world, unpullable
+from tests.cluster_equipment import Cluster
 from tests.gitops_world import commit_files, release
 from tests.manifests import CANARY, Object
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -60,12 +61,6 @@ def reached(world: ArgoWorld, original: str, version: int, health: str) -> bool:
         return False
     status = (world.state(MODEL, original) or {}).get("status", {})
     return (status.get("sync", {}).get("status"), status.get("health", {}).get("status")) == ("Synced", health)
-
-
-def unpullable(document: Release) -> Release:
-    """The same release, of an image that no node can pull."""
-    image = document.image.model_copy(update={"name": f"bakehouse/broken-{document.model}"})
-    return document.model_copy(update={"image": image})
 
 
 def pods_of(world: ArgoWorld, original: str, version: int) -> list[Object]:

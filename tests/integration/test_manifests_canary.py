@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster_equipment import Cluster, eventually
+from tests.cluster_equipment import Cluster
 from tests.gitops_world import release
 from tests.manifests import Layout, Object, only
 from tests.scraped import Exporter, exporter, prometheus
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("cluster")
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.cluster_equipment import Cluster, eventually
+from tests.cluster_equipment import Cluster
 from tests.gitops_world import release
 from tests.manifests import Layout, Object, from_admitted_registry, only, pod_templates
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -191,36 +193,37 @@ def test_admission_refuses_whatever_makes_pods(kind: str, prepared: Cluster, lay
         assert message in refusal(prepared, layout, spoilt(good, spoil))
 
 
-def test_admission_refuses_to_move_a_running_pod_to_another_image(prepared: Cluster, layout: Layout) -> None:
-    """An image is the one thing of a pod's that can be changed while it runs."""
+@contextmanager
+def running_pod(prepared: Cluster, layout: Layout, name: str) -> Iterator[str]:
+    """A pod by hand of what was released to staging, in the namespace that is yielded, until the block ends."""
     namespace = layout.namespace("staging")
-    template = only(layout.model("staging", "orders"), "Deployment")["spec"]["template"]
-    mine = pod(template)
-    mine["metadata"] = mine["metadata"] | {"name": "moved", "namespace": namespace, "labels": {}}
+    mine = pod(only(layout.model("staging", "orders"), "Deployment")["spec"]["template"])
+    mine["metadata"] = mine["metadata"] | {"name": name, "namespace": namespace, "labels": {}}
     mine["spec"]["serviceAccountName"] = "default"
     eventually("the default account", lambda: prepared.get("serviceaccount", "default", namespace))
     prepared.apply(mine)
-    done = prepared.attempt(
-        "kubectl", "set", "image", "pod/moved", "*=registry.bakehouse.internal/it:2", f"--namespace={namespace}"
-    )
+    try:
+        yield namespace
+    finally:
+        prepared.kubectl("delete", "pod", name, f"--namespace={namespace}")
+
+
+def test_admission_refuses_to_move_a_running_pod_to_another_image(prepared: Cluster, layout: Layout) -> None:
+    """An image is the one thing of a pod's that can be changed while it runs."""
+    with running_pod(prepared, layout, "moved") as namespace:
+        done = prepared.attempt(
+            "kubectl", "set", "image", "pod/moved", "*=registry.bakehouse.internal/it:2", f"--namespace={namespace}"
+        )
     assert "Not named by digest: registry.bakehouse.internal/it:2." in done.stderr
-    prepared.kubectl("delete", "pod", "moved", f"--namespace={namespace}")
 
 
 def test_no_container_can_be_added_to_a_running_pod_from_elsewhere(prepared: Cluster, layout: Layout) -> None:
     """`kubectl debug` brings its own image, which is no part of a release."""
-    namespace = layout.namespace("staging")
-    template = only(layout.model("staging", "orders"), "Deployment")["spec"]["template"]
-    mine = pod(template)
-    mine["metadata"] = mine["metadata"] | {"name": "debugged", "namespace": namespace, "labels": {}}
-    mine["spec"]["serviceAccountName"] = "default"
-    eventually("the default account", lambda: prepared.get("serviceaccount", "default", namespace))
-    prepared.apply(mine)
-    done = prepared.attempt(
-        "kubectl", "debug", "debugged", "--image=busybox", "--profile=restricted", f"--namespace={namespace}"
-    )
+    with running_pod(prepared, layout, "debugged") as namespace:
+        done = prepared.attempt(
+            "kubectl", "debug", "debugged", "--image=busybox", "--profile=restricted", f"--namespace={namespace}"
+        )
     assert "Not named by digest: busybox." in done.stderr
-    prepared.kubectl("delete", "pod", "debugged", f"--namespace={namespace}")
 
 
 def test_without_its_parameters_admission_lets_no_image_in(prepared: Cluster, layout: Layout) -> None:

@@ -25,9 +25,10 @@ import yaml
 from gitops.environment import kustomization
 from gitops.holds import held
 from gitops.release import PIN_FILE, Release
-from tests.argocd_world import REFRESH, ArgoWorld, argo_world
-from tests.cluster_equipment import CHECKOUT, Cluster, eventually
+from tests.argocd_world import REFRESH, ArgoWorld, argo_world, unpullable
+from tests.cluster_equipment import CHECKOUT, Cluster
 from tests.gitops_world import commit_files, release
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -182,12 +183,6 @@ def put(argo: ArgoWorld, document: Release, pin: str = "") -> str:
     if place.kustomization not in argo.repository.at().files:
         files[place.kustomization] = kustomization(document.model)
     return commit_files(argo.repository, files).sha
-
-
-def unpullable(document: Release) -> Release:
-    """The same release, of an image that no node can pull."""
-    image = document.image.model_copy(update={"name": f"bakehouse/broken-{document.model}"})
-    return document.model_copy(update={"image": image})
 
 
 def healthy(argo: ArgoWorld, model: str, version: int) -> bool:

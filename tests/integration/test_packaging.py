@@ -19,12 +19,7 @@ from bakehouse.errors import ConfigurationError, DataError
 from bentos.common.packaging import BuiltBento, build_bento
 from bentos.common.room import load_room
 from gitops.signing import KEY_VARIABLE, sign
-from tests.served import LINEAGE, forest
-
-
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return forest(tmp_path_factory.mktemp("graph") / "model.onnx")
+from tests.served import LINEAGE
 
 
 @pytest.fixture(scope="module")

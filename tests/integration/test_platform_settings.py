@@ -4,7 +4,6 @@ with it, and nothing else of what somebody wrote there changes."""
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 from bakehouse.errors import ConfigurationError
 from terraform.platform.commands import app
 from tests.infra import offline
+from tests.manifests import render
 
 NAMESPACES = {"staging": "bakehouse-staging", "production": "bakehouse-production"}
 ROLE = "arn:aws:iam::111111111111:role/bakehouse/bakehouse-service-{model}"
@@ -65,7 +65,7 @@ def contract(environment: str, namespace: str) -> dict[str, Any]:
         "databases": {"mlflow": {"engine": "postgres", **database}, "zenml": {"engine": "mysql", **database}},
         "cluster": {"context": environment, "endpoint": f"https://{host}"},
         "namespaces": {"services": namespace, "pipelines": f"{namespace}-training", "tracking": "mlflow"},
-        "identities": {"service_role": ROLE},
+        "identities": {"service_role": ROLE, "training_account": "training-{model}"},
     }
 
 
@@ -78,18 +78,12 @@ def write(environments: Path, environment: str) -> Path:
 def variables(environments: Path, environment: str, kind: str = "Deployment") -> dict[str, Any]:
     """The variables that a model's pods get, as kubectl renders them."""
     model = environments / environment / "orders"
-    done = subprocess.run(["kubectl", "kustomize", str(model)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found = {item["kind"]: item for item in yaml.safe_load_all(done.stdout)}
+    found = {item["kind"]: item for item in render(model)}
     container = found[kind]["spec"]["template"]["spec"]["containers"][0]
     assert found[kind]["metadata"]["namespace"] == NAMESPACES[environment]
     return {item["name"]: item.get("value") for item in container["env"]}
 
 
-needs_kubectl = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
-
-
-@needs_kubectl
 @pytest.mark.parametrize("environment", NAMESPACES)
 def test_a_models_pods_have_the_platform_once_the_command_has_run(environment: str, environments: Path) -> None:
     before = variables(environments, environment)
@@ -101,12 +95,17 @@ def test_a_models_pods_have_the_platform_once_the_command_has_run(environment: s
     assert before.items() <= after.items()
 
 
-@needs_kubectl
-def test_a_canary_keeps_what_the_platform_gives(environments: Path) -> None:
+@pytest.mark.parametrize("first", ["platform", "canary"])
+def test_a_canary_keeps_what_the_platform_gives(first: str, environments: Path) -> None:
     """The canary makes a Rollout of the Deployment, whose variables kustomize could no longer merge."""
     settings = environments / "production" / "settings" / "kustomization.yaml"
-    settings.write_text(settings.read_text().replace(f"# components: [{CANARY}]", f"components: [{CANARY}]"))
-    assert yaml.safe_load(write(environments, "production").read_text())["components"] == ["platform", CANARY]
+    if first == "canary":
+        settings.write_text(settings.read_text().replace(f"# components: [{CANARY}]", f"components: [{CANARY}]"))
+    write(environments, "production")
+    if first == "platform":
+        chosen = settings.read_text().replace("\ncomponents: [platform]\n", f"\ncomponents: [platform, {CANARY}]\n")
+        settings.write_text(chosen)
+    assert yaml.safe_load(settings.read_text())["components"] == ["platform", CANARY]
     found = variables(environments, "production", "Rollout")
     assert {"AWS_ROLE_ARN", "BAKEHOUSE_RELEASE", "BAKEHOUSE_PREDICTIONS_URL"} <= found.keys()
 

@@ -23,7 +23,6 @@ from steps import champion as champions
 from steps import mirror, registry, tracking
 from tests.gitops_world import World, commit_files
 from tests.gitops_world import release as document
-from tests.served import forest
 
 
 @pytest.fixture(scope="session")
@@ -41,16 +40,6 @@ def world(tmp_path: Path, state: Path, database: Path, monkeypatch: pytest.Monke
     made = World(tmp_path / "world")
     monkeypatch.setenv("BAKEHOUSE_ROOT", str(made.checkout))
     return made
-
-
-@pytest.fixture
-def repository(world: World) -> GitopsRepository:
-    return GitopsRepository.open()
-
-
-@pytest.fixture(scope="session")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return forest(tmp_path_factory.mktemp("graph") / GRAPH_FILE)
 
 
 def baked(version: int, graph: Path, champion: int | None = None, kept: bool = True) -> Release:

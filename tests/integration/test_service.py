@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bentos.common.endpoint import DRAIN_SECONDS
 from bentos.common.session import OnnxModel
 from bentos.orders import features
 from bentos.orders.contract import EXAMPLE, Request
 from gitops.processes import bentoml_serve, serving
 from tests.served import LINEAGE, Served, orders_bento, refused_start, serve
+from tests.waiting import eventually
 
 Document = dict[str, Any]
 CANARIES = {
@@ -575,7 +577,7 @@ def test_a_request_that_was_begun_is_answered_although_sigterm_arrives(bento: Pa
             with served.client() as client:
                 assert post(client, example()).status_code == 200  # so what came before it has begun
             served.process.send_signal(signal.SIGTERM)
-            time.sleep(0.7)
+            time.sleep(DRAIN_SECONDS + 0.5)  # it takes no new request any more
             connection.sendall(body[20:])
             answer = whole_answer(connection)
         assert served.process.wait(120) == 0
@@ -601,7 +603,7 @@ def test_under_load_no_request_fails_although_sigterm_arrives(bento: Path, tmp_p
         threads = [threading.Thread(target=ask, args=(served.url,), daemon=True) for _ in range(8)]
         for thread in threads:
             thread.start()
-        assert _eventually(lambda: len(answered) > 100)
+        eventually("a hundred answers", lambda: len(answered) > 100)
         told = time.monotonic()
         served.process.send_signal(signal.SIGTERM)
         for thread in threads:
@@ -616,7 +618,7 @@ def test_under_load_no_request_fails_although_sigterm_arrives(bento: Path, tmp_p
 def test_while_it_drains_it_is_not_ready_and_still_answers(bento: Path, tmp_path: Path) -> None:
     with serve(bento, tmp_path / "home") as served, served.client() as client:
         served.process.send_signal(signal.SIGTERM)
-        assert _eventually(lambda: client.get("/readyz").status_code == 503)
+        eventually("it is not ready", lambda: client.get("/readyz").status_code == 503)
         assert post(client, example()).status_code == 200
 
 
@@ -654,15 +656,3 @@ def whole_answer(connection: socket.socket) -> bytes:
 def _length(answer: bytes) -> int:
     found = re.search(rb"\r\ncontent-length: (\d+)\r\n", answer, re.IGNORECASE)
     return int(found[1]) if found else 0
-
-
-def _eventually(true: Callable[[], bool], seconds: float = 120) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if true():
-                return True
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    return False

@@ -12,7 +12,6 @@ import pytest
 
 from bakehouse.errors import ReleaseError
 from bakehouse.gates import GateResult
-from commands.main import main
 from gitops import holds
 from gitops.clone import Clone
 from gitops.environment import Place
@@ -21,16 +20,11 @@ from gitops.promotion_check import Checked, check
 from gitops.release import Release
 from gitops.repository import GitopsRepository
 from gitops.rollback import roll_back
-from tests.gitops_world import NO_CONDITIONS, World, commit_files, release
+from tests.conftest import Asked
+from tests.gitops_world import NO_CONDITIONS, SETTINGS, World, commit_files, release
 
 PRODUCTION, STAGING = Place("production", "orders"), Place("staging", "orders")
-SETTINGS = "environments/production/settings/promotion.yaml"
 COMPARED = NO_CONDITIONS.replace("compared_with_champion: false", "compared_with_champion: true")
-
-
-@pytest.fixture
-def repository(world: World) -> GitopsRepository:
-    return GitopsRepository.open()
 
 
 class Contributor:
@@ -390,37 +384,27 @@ def test_a_clone_without_the_whole_history_is_refused(world: World, contributor:
 
 
 def test_the_command_answers_json_lists_every_miss_and_exits_with_1(
-    contributor: Contributor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    contributor: Contributor, bakehouse: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BAKEHOUSE_GITOPS_URL", "https://forge.invalid/never/asked")
     options = ["--base", "origin/main", "--head", "change", "--clone", str(contributor.folder)]
-    with pytest.raises(SystemExit) as ended:
-        main(["release", "check", *options])
-    assert ended.value.code == 0
-    assert "promotion of orders in production is as it should be" in capsys.readouterr().out
+    assert "promotion of orders in production is as it should be" in bakehouse("release", "check", *options)
     (contributor.folder / "README.md").write_text("changed\n")
     (contributor.folder / PRODUCTION.pin).write_text("kind: Component\n")
     contributor.commit()
-    with pytest.raises(SystemExit) as ended:
-        main(["release", "check", *options, "--json"])
-    assert ended.value.code == 1
-    printed = capsys.readouterr()
-    (answer,) = json.loads(printed.out)
+    refused = bakehouse.attempt("release", "check", *options, "--json")
+    assert refused.returncode == 1
+    (answer,) = json.loads(refused.stdout)
     assert (answer["kind"], answer["passed"]) == ("promotion", False)
     for name in ("only_release", "equals_source", "whole"):
-        assert f"{name} missed" in printed.err
+        assert f"{name} missed" in refused.stderr
 
 
-def test_in_a_checkout_of_a_merge_it_needs_no_options(
-    contributor: Contributor, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_in_a_checkout_of_a_merge_it_needs_no_options(contributor: Contributor, bakehouse: Asked) -> None:
     git, folder = contributor.world.git, contributor.folder
     git("switch", "--quiet", "--detach", "origin/main", at=folder)
     git("merge", "--quiet", "--no-ff", "--no-edit", "change", at=folder)
-    with pytest.raises(SystemExit) as ended:
-        main(["release", "check", "--clone", str(folder)])
-    assert ended.value.code == 0
-    assert "equals_source" in capsys.readouterr().out
+    assert "equals_source" in bakehouse("release", "check", "--clone", str(folder))
 
 
 def test_nothing_of_the_clone_is_changed(contributor: Contributor, repository: GitopsRepository) -> None:

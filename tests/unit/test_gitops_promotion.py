@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,25 +15,16 @@ from gitops.promotion import Promotion, commit_release, promote
 from gitops.release import Release
 from gitops.repository import GitopsRepository
 from gitops.rollback import roll_back
-from tests.gitops_world import NO_CONDITIONS, World, commit_files, release
+from tests.gitops_world import NO_CONDITIONS, SETTINGS, World, ask, commit_files, release
+from tests.waiting import eventually
 
-SETTINGS = "environments/production/settings/promotion.yaml"
 PRODUCTION = Place("production", "orders")
-
-
-@pytest.fixture
-def repository(world: World) -> GitopsRepository:
-    return GitopsRepository.open()
 
 
 def promoted(world: World, repository: GitopsRepository, **options: Any) -> Promotion:
     return promote(
         repository, "orders", "production", observations=world.observations, proposals=world.bodies, **options
     )
-
-
-def ask(repository: GitopsRepository, text: str) -> None:
-    commit_files(repository, {SETTINGS: text}, "Ask for something else")
 
 
 def test_a_release_is_one_commit_that_binds_everything(world: World, repository: GitopsRepository) -> None:
@@ -193,17 +183,14 @@ def test_health_and_soak_are_those_of_this_very_release(world: World, repository
         promoted(world, repository)
     ask(repository, "from: staging\nrequire_healthy: true\nsoak_seconds: 0.2\n")
     world.observe(document, seconds=10)
-    assert _lands_after_soaking(world, repository)
 
-
-def _lands_after_soaking(world: World, repository: GitopsRepository) -> bool:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    def landed() -> bool:
         try:
             return promoted(world, repository).action == "landed"
         except GateError:
-            time.sleep(0.1)
-    return False
+            return False
+
+    eventually("it has soaked", landed)
 
 
 def test_a_candidate_never_compared_with_what_production_has_is_refused(

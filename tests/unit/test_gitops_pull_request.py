@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from bakehouse.errors import ReleaseError
-from commands.main import main
 from gitops.clone import Clone
 from gitops.environment import Place
 from gitops.promotion import Promotion, commit_release, promote
@@ -20,12 +19,12 @@ from gitops.promotion_check import check
 from gitops.pull_request import forge
 from gitops.repository import GitopsRepository
 from gitops.rollback import roll_back
-from tests.gitops_world import NO_CONDITIONS, World, commit_files, release
+from tests.conftest import Asked
+from tests.gitops_world import NO_CONDITIONS, SETTINGS, World, commit_files, release
 
 URL = "https://forge.example/bakery/releases.git"
 ADDRESS = "https://forge.example/bakery/releases/pull/7"
 TOKEN = "not-a-token"
-SETTINGS = "environments/production/settings/promotion.yaml"
 GH = f"""#!{sys.executable}
 import json, os, pathlib, sys
 folder = pathlib.Path(__file__).parent
@@ -222,20 +221,11 @@ def test_an_address_without_a_host_is_refused(url: str) -> None:
 
 
 def test_the_command_tells_the_pull_requests_address(
-    world: World, repository: GitopsRepository, gh: Gh, capsys: pytest.CaptureFixture[str]
+    world: World, repository: GitopsRepository, gh: Gh, bakehouse: Asked
 ) -> None:
     commit_release(repository, "staging", release(1, policy="review"))
-    said = printed(capsys, "promote", "orders", "--to", "production", "--open-pr", "--json")
-    assert json.loads(said)["pull_request"] == ADDRESS
-
-
-def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What the command prints."""
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    said = capsys.readouterr()
-    assert ended.value.code == 0, said.err
-    return said.out
+    said = bakehouse.json("promote", "orders", "--to", "production", "--open-pr")
+    assert said["pull_request"] == ADDRESS
 
 
 def test_a_rollback_of_a_protected_branch_is_a_pull_request_that_the_check_lets_pass(
@@ -279,17 +269,17 @@ def test_a_rollback_request_that_gh_refuses_says_what_to_type(
 
 
 def test_what_only_waits_for_its_merge_is_not_said_to_be_undone_before(
-    world: World, repository: GitopsRepository, gh: Gh, capsys: pytest.CaptureFixture[str]
+    world: World, repository: GitopsRepository, gh: Gh, bakehouse: Asked
 ) -> None:
     commit_release(repository, "staging", release(1))
     promote(repository, "orders", "production", proposals=world.bodies)
     commit_release(repository, "staging", release(2, champion=1))
-    assert "Once merged, to undo it: bakehouse rollback orders --env production --to 1" in printed(
-        capsys, "promote", "orders", "--to", "production", "--open-pr"
+    assert "Once merged, to undo it: bakehouse rollback orders --env production --to 1" in bakehouse(
+        "promote", "orders", "--to", "production", "--open-pr"
     )
-    assert "\nTo undo it: bakehouse rollback orders --env production --to 1" in printed(
-        capsys, "promote", "orders", "--to", "production"
+    assert "\nTo undo it: bakehouse rollback orders --env production --to 1" in bakehouse(
+        "promote", "orders", "--to", "production"
     )
-    assert f"goes back to orders 1 when this is merged: {ADDRESS}" in printed(
-        capsys, "rollback", "orders", "--env", "production", "--open-pr"
+    assert f"goes back to orders 1 when this is merged: {ADDRESS}" in bakehouse(
+        "rollback", "orders", "--env", "production", "--open-pr"
     )

@@ -25,11 +25,6 @@ SETTING = "environments/production/settings/kustomization.yaml"
 
 
 @pytest.fixture
-def repository(world: World) -> GitopsRepository:
-    return GitopsRepository.open()
-
-
-@pytest.fixture
 def signed(tmp_path: Path) -> Callable[..., tuple[Release, bytes]]:
     """A release document and the signature that its evidence names, over a graph and a bill of its own."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +16,23 @@ import pytest
 from pydantic import BaseModel
 
 from bentos.common.prediction_log import PredictionLog
+from tests.waiting import eventually
 
 CANARY = "ada@canary.example"
+WRITER = """
+import sys
+from pathlib import Path
+from pydantic import BaseModel
+from bentos.common.prediction_log import PredictionLog
+
+class Number(BaseModel):
+    number: int
+
+log = PredictionLog(Path(sys.argv[1]), BaseModel.model_dump, "sums", 3, print)
+for line in sys.stdin:
+    log.record("r", [Number(number=int(line))], [Number(number=0)])
+log.close()
+"""
 
 
 class Asked(BaseModel):
@@ -88,10 +105,7 @@ def test_closing_writes_every_document_that_was_taken(start: Callable[..., Predi
 
 def test_lines_appear_while_it_runs(start: Callable[..., PredictionLog], tmp_path: Path) -> None:
     record(start(), 1)
-    deadline = time.monotonic() + 60
-    while not lines(tmp_path / "log") and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert len(lines(tmp_path / "log")) == 1
+    eventually("the line is there", lambda: len(lines(tmp_path / "log")) == 1)
 
 
 def test_the_documents_of_one_request_share_its_id_and_are_numbered(
@@ -145,10 +159,7 @@ def test_a_disk_that_fails_is_counted_and_does_not_stop_the_log(
     log = start()
     (tmp_path / "log").rmdir()
     record(log, 1, 2)
-    deadline = time.monotonic() + 60
-    while dropped.count < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert dropped.count == 2
+    eventually("both are counted", lambda: dropped.count == 2)
     (tmp_path / "log").mkdir()
     record(log, 3)
     log.close()
@@ -158,17 +169,23 @@ def test_a_disk_that_fails_is_counted_and_does_not_stop_the_log(
 def test_a_new_file_begins_when_one_is_full_and_the_oldest_go(
     start: Callable[..., PredictionLog], tmp_path: Path
 ) -> None:
-    log = start(file_bytes=1_000, keep_files=3)
+    taken = threading.Semaphore(0)
+
+    def one_by_one(asked: BaseModel) -> dict[str, Any]:
+        taken.release()
+        return masked(asked)
+
+    log = start(mask=one_by_one, file_bytes=1_000, keep_files=3)
     for number in range(40):
         record(log, number)
-        time.sleep(0.06)
-        if number % 10 == 9 and len(list((tmp_path / "log").iterdir())) == 3:
-            break
+        assert taken.acquire(timeout=60)  # so that each is written alone: lines written together stay together
     log.close()
     files = list((tmp_path / "log").glob("*.ndjson"))
-    assert 1 < len(files) <= 3
+    assert len(files) == 3
     assert all(path.stat().st_size <= 1_000 for path in files)
-    assert lines(tmp_path / "log")[-1]["request"]["number"] == number
+    kept = [line["request"]["number"] for line in lines(tmp_path / "log")]
+    assert 0 < kept[0] < 39
+    assert kept == list(range(kept[0], 40))
 
 
 def test_files_of_a_model_whose_name_begins_alike_stay(start: Callable[..., PredictionLog], tmp_path: Path) -> None:
@@ -188,13 +205,23 @@ def test_only_the_owner_can_read_it(start: Callable[..., PredictionLog], tmp_pat
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "log").iterdir()} == {0o600}
 
 
-def test_two_processes_of_one_model_write_to_files_of_their_own(
-    start: Callable[..., PredictionLog], tmp_path: Path
-) -> None:
-    blue, green = start(), start(model_version=4)
-    record(blue, 1)
-    record(green, 2)
-    blue.close()
-    green.close()
-    assert len(list((tmp_path / "log").glob("sums-3-*.ndjson"))) == 1
-    assert len(list((tmp_path / "log").glob("sums-4-*.ndjson"))) == 1
+def test_two_processes_of_one_model_write_to_files_of_their_own(tmp_path: Path, checkout: Path) -> None:
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], cwd=checkout, stdin=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for number in range(100):
+        stream = writers[number % 2].stdin
+        assert stream is not None
+        stream.write(f"{number}\n")
+        stream.flush()
+    for writer in writers:
+        writer.communicate(timeout=60)
+        assert writer.returncode == 0
+    written = {
+        path.stem: [json.loads(line)["request"]["number"] for line in path.read_text().splitlines()]
+        for path in tmp_path.glob("sums-3-*.ndjson")
+    }
+    by_process = {int(name.rpartition("-")[2]): numbers for name, numbers in written.items()}
+    assert by_process == {writer.pid: list(range(first, 100, 2)) for first, writer in enumerate(writers)}
+    assert len(written) == 2

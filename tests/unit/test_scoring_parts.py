@@ -25,17 +25,11 @@ from bentos.common.session import OnnxModel
 from bentos.orders.service import Orders
 from steps.score import score_plan
 from tests.order_documents import order
-from tests.served import forest
 
 VERSION = 3
 SERVED = cast("Any", Orders).inner
 DATA_VERSION = "2026-11-21"
 COLUMNS = ["file", "row", "order_id", "anomaly", "label", "score", "model_version", "data_version"]
-
-
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return forest(tmp_path_factory.mktemp("graph") / "model.onnx")
 
 
 def orders(count: int) -> list[dict[str, Any]]:

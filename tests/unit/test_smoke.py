@@ -20,7 +20,7 @@ from bentos.common import smoke as module
 from bentos.common.smoke import smoke
 from bentos.orders.contract import EXAMPLE
 from tests.gitops_world import release
-from tests.served import free_port
+from tests.loopback import free_port
 
 
 @dataclass(frozen=True)

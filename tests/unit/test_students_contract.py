@@ -20,7 +20,8 @@ from bentos.common import gatekeeper
 from bentos.common.masking import masker
 from bentos.students import contract
 from bentos.students.contract import EXAMPLE, Masked, Record, Request, record_id, split_key
-from tests.masked_students import COURSES, KEY, documents, read_masked
+from tests.admitted import KEY
+from tests.masked_students import COURSES, documents, read_masked
 
 CANARIES = {
     "student": {"name": "Canary Name", "email": "canary-1@example.com", "phone": "+1 202-555-0199"},
