@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Set
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -83,6 +83,7 @@ class Endpoint:
         self._feedback = feedback
         self._draining = False
         self._version = (b"x-model-version", str(identity.model_version).encode())
+        self._paths = {PREDICT, RELEASE} if feedback is None else {PREDICT, RELEASE, FEEDBACK}
         self._documents = {RELEASE: (_JSON, identity.model_dump_json().encode()), INDEX: (_HTML, page)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +101,7 @@ class Endpoint:
             if path == READY and self._draining:
                 await _refuse(send, refused(503, "service", "It is shutting down"), scope)
                 return
-            problem = _unroutable(self._bentoml_app, scope)
+            problem = _unroutable(self._bentoml_app, scope, self._paths)
             if problem is not None:
                 await _refuse(send, problem, scope)
                 return
@@ -249,23 +250,23 @@ def _too_large() -> RefusedError:
     return refused(413, "body", "The body is too large", f"at most {MOST_BYTES} bytes")
 
 
-def _unroutable(app: Starlette, scope: Scope) -> RefusedError | None:
-    """Why BentoML has no answer on this path. Unknown paths stop here: BentoML's own metrics would keep a label for
-    every path that was ever asked for, without end."""
+def _unroutable(app: Starlette, scope: Scope, own: Set[str]) -> RefusedError | None:
+    """Why BentoML has no answer on this path; `own` are those that are answered before it. Unknown paths stop here:
+    BentoML's own metrics would keep a label for every path that was ever asked for, without end."""
     matches = [(route.matches(scope)[0], route) for route in app.routes]
     for match, route in matches:
         if match is Match.FULL:
             if isinstance(route, Mount) and isinstance(route.app, StaticFiles):
                 _, found = route.app.lookup_path(scope["path"].removeprefix(route.path).lstrip("/"))
-                return None if found else _unknown(app)
+                return None if found else _unknown(app, own)
             return None
     if any(match is Match.PARTIAL for match, _ in matches):
         return refused(405, "method", "This path is read only", "GET")
-    return _unknown(app)
+    return _unknown(app, own)
 
 
-def _unknown(app: Starlette) -> RefusedError:
-    paths = sorted({PREDICT, RELEASE, *(route.path for route in app.routes if hasattr(route, "path"))})
+def _unknown(app: Starlette, own: Set[str]) -> RefusedError:
+    paths = sorted({*own, *(route.path for route in app.routes if hasattr(route, "path"))})
     return refused(404, "path", "There is no such path", ", ".join(paths))
 
 

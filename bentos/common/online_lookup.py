@@ -9,7 +9,7 @@ from functools import cached_property
 from bakehouse.errors import BakehouseError
 from bentos.common.masking import masking_key
 from bentos.common.online_store import Entity, Features, OnlineStore, online_address, open_online_store
-from bentos.common.predictor import refused
+from bentos.common.predictor import RefusedError, refused
 from bentos.common.scrubbing import tokens
 
 _logger = logging.getLogger("bentoml.bakehouse")
@@ -34,7 +34,8 @@ class OnlineLookup:
     def read(self, entities: Mapping[str, Entity]) -> dict[str, dict[str, Features | None]]:
         """The features of each entity by view, under the name of the field that asks for it.
 
-        Raises `RefusedError`: 404 where the first view knows nothing of one, 503 where the store can't be read.
+        Raises `RefusedError`: 404 with every field of which the first view knows nothing, 503 where the store can't be
+        read.
         """
         if not entities:
             return {}
@@ -44,9 +45,10 @@ class OnlineLookup:
             _logger.warning("%s", error)
             raise refused(503, "(feature store)", "It can't be read just now; send the whole record") from error
         first = next(iter(self._views))
-        for field, features in zip(entities, read, strict=True):
-            if features[first] is None:
-                raise refused(404, field, "The feature store knows nothing of it")
+        unknown = [field for field, features in zip(entities, read, strict=True) if features[first] is None]
+        if unknown:
+            reason = "The feature store knows nothing of it"
+            raise RefusedError(404, [{"field": field, "reason": reason} for field in unknown])
         return dict(zip(entities, read, strict=True))
 
     @cached_property

@@ -48,7 +48,8 @@ class Predictor(ABC, Generic[RequestT, ResponseT]):
 
     @abstractmethod
     def arrays(self, requests: Sequence[RequestT]) -> Arrays:
-        """The graph's inputs by name, one row for each request."""
+        """The graph's inputs by name, one row for each request. Raises `RefusedError` for those that have none, whose
+        fields open with the place among `requests`, of however many: `0.student_id`."""
 
     @abstractmethod
     def responses(self, requests: Sequence[RequestT], outputs: Arrays, model_version: int) -> Sequence[ResponseT]:
@@ -110,8 +111,11 @@ class Pipeline(Generic[RequestT, ResponseT]):
             requests = self._many.validate_json(body) if several else (self._one.validate_json(body),)
         except ValidationError as error:
             raise refusal(error) from None
-        arrays = self._room.arrays(requests)
-        _require_finite(arrays, several)
+        try:
+            arrays = self._room.arrays(requests)
+            _require_finite(arrays)
+        except RefusedError as error:
+            raise _told(error, several) from error
         responses = self._room.responses(requests, self._model.run(arrays), self._model_version)
         outcomes = [self._room.outcome(response) for response in responses]
         if several:
@@ -130,11 +134,24 @@ def refusal(error: ValidationError) -> RefusedError:
     return RefusedError(422, [_problem(detail) for detail in details[:MOST_PROBLEMS]], len(details[MOST_PROBLEMS:]))
 
 
-def _require_finite(arrays: Arrays, several: bool) -> None:
+def _told(error: RefusedError, several: bool) -> RefusedError:
+    """What a client is told of what features refuse: no place where it sent one document, and so many problems."""
+    problems = error.problems[:MOST_PROBLEMS]
+    if not several:
+        problems = tuple({**problem, "field": _without_place(problem["field"])} for problem in problems)
+    return RefusedError(error.status, problems, error.more + len(error.problems[MOST_PROBLEMS:]))
+
+
+def _without_place(field: str) -> str:
+    place, _, rest = field.partition(".")
+    return (rest or WHOLE_DOCUMENT) if place.isdigit() else field
+
+
+def _require_finite(arrays: Arrays) -> None:
     for array in arrays.values():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             row = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise refused(422, str(row) if several else WHOLE_DOCUMENT, "Numbers in it are too large to compute with")
+            raise refused(422, str(row), "Numbers in it are too large to compute with")
 
 
 def _problem(detail: ErrorDetails) -> dict[str, str]:

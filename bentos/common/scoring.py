@@ -21,7 +21,7 @@ import orjson
 import pyarrow as pa
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
-from bakehouse.errors import ConfigurationError
+from bakehouse.errors import ConfigurationError, DataError
 from bentos.common.judging import DOCUMENT, Judge, Refusal, overlong, refused
 from bentos.common.masking import PII, masker, models, pii
 from bentos.common.predictor import Predictor, RefusedError
@@ -32,6 +32,8 @@ from bentos.common.session import OnnxModel
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 MODEL_VERSION = "model_version"
+OF_THE_ROW = (404, 422)
+"""The statuses of a refusal with which the row is to blame, and not what it is answered by."""
 
 
 def asked(room: Room, keep: Sequence[str] = (), ignore: Sequence[str] = ()) -> type[BaseModel]:
@@ -151,11 +153,7 @@ class Scorer:
             try:
                 arrays = self._room.arrays(items)
             except RefusedError as error:
-                odd = {_place(problem["field"]): problem["reason"] for problem in error.problems}
-                if len(items) == 1:
-                    odd = {0: error.problems[0]["reason"]}
-                if None in odd:
-                    raise ConfigurationError(f"{error.problems[0]['field']}: {error.problems[0]['reason']}.") from error
+                odd = _at_fault(error)
             else:
                 finite = np.ones(len(items), np.bool_)
                 for array in arrays.values():
@@ -163,14 +161,15 @@ class Scorer:
                         finite &= np.isfinite(array).reshape(len(items), -1).all(axis=1)
                 if finite.all():
                     return arrays
-                odd = dict.fromkeys(np.flatnonzero(~finite).tolist(), "Numbers in it are too large to compute with")
-            for index in sorted((index for index in odd if index is not None), reverse=True):
+                reason = (DOCUMENT, "Numbers in it are too large to compute with")
+                odd = dict.fromkeys(np.flatnonzero(~finite).tolist(), reason)
+            for index in sorted(odd, reverse=True):
                 place, item = places.pop(index), items.pop(index)
                 refusals.append(self._refused(place, cast(bytes, documents[place]), item, odd[index]))
         return {}
 
-    def _refused(self, place: int, document: bytes, item: BaseModel, reason: str) -> Refusal:
-        return refused(place, len(document), [(DOCUMENT, reason)], record=self._masker(item))
+    def _refused(self, place: int, document: bytes, item: BaseModel, reason: tuple[str, str]) -> Refusal:
+        return refused(place, len(document), [reason], record=self._masker(item))
 
     def _answers(self, items: Sequence[BaseModel], arrays: Arrays) -> pa.Table:
         if not items:
@@ -222,9 +221,19 @@ def _predictor(room: Room) -> Predictor[Any, Any]:
     raise ConfigurationError(f"bentos/{room.name}/service.py holds no service.", "Decorate its class as others do.")
 
 
-def _place(field: str) -> int | None:
-    place = field.partition(".")[0]
-    return int(place) if place.isdigit() else None
+def _at_fault(error: RefusedError) -> dict[int, tuple[str, str]]:
+    """Which items features refuse, by their places: field and reason. Raises `DataError` where it is no item's fault,
+    such as that of a feature store that is away."""
+    odd: dict[int, tuple[str, str]] = {}
+    for problem in error.problems:
+        place, _, field = problem["field"].partition(".")
+        if error.status not in OF_THE_ROW or not place.isdigit():
+            raise DataError(
+                f"No row can be scored now: {problem['field']}: {problem['reason']}.",
+                "Run again when it is put right; what is scored stays scored.",
+            ) from error
+        odd[int(place)] = (field or DOCUMENT, problem["reason"])
+    return odd
 
 
 def _text(value: Any) -> str | None:

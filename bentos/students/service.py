@@ -47,7 +47,7 @@ class Students(Predictor[Request, Response]):
     def known(self, requests: Sequence[Request]) -> list[Request]:
         """The requests with what the feature store knows of those who are asked for by id alone."""
         asked = {
-            f"{place}.student_id" if len(requests) > 1 else "student_id": (place, request.student_id, request.course)
+            f"{place}.student_id": (place, request.student_id, request.course)
             for place, request in enumerate(requests)
             if request.registration is None and request.student_id is not None
         }

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from bentos.common import endpoint
 from bentos.common.endpoint import Endpoint, Message
@@ -128,3 +130,18 @@ def test_a_client_that_goes_away_gets_no_answer_and_counts_for_nothing(before: l
     sent, metrics = ask(answering, [*before, {"type": "http.disconnect"}])
     assert sent == []
     assert metrics.statuses == []
+
+
+@pytest.mark.parametrize("feedback", [None, object()], ids=["without feedback", "with feedback"])
+def test_an_unknown_path_is_told_every_path_that_there_is(feedback: Any) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    bentoml = Starlette(routes=[Route("/livez", cast("Any", None))])
+    app = Endpoint(bentoml, cast("Any", None), IDENTITY, cast("Any", Metrics()), None, b"", feedback)
+    asyncio.run(app({"type": "http", "path": "/nowhere", "method": "GET", "headers": []}, cast("Any", None), send))
+    named = json.loads(sent[1]["body"])["problems"][0]["allowed"].split(", ")
+    assert (sent[0]["status"], "/feedback" in named) == (404, feedback is not None)
+    assert {"/livez", "/predict", "/release"} <= set(named)
