@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from bakehouse.errors import ConfigurationError
 from pipelines.strict import strict
 from steps.fetch import fetch
 from steps.partition import partition
@@ -21,12 +22,14 @@ def batch_scoring(
     keep: list[str] = [],  # noqa: B006  ZenML reads the default, and nothing changes it
     ignore: list[str] = [],  # noqa: B006
     data_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None,
-    workers: Annotated[int, Field(ge=1)] = 1,
+    workers: Annotated[int, Field(ge=1)] | None = None,
     cluster: str | None = None,
     price_per_core_hour: Annotated[float, Field(ge=0)] | None = None,
 ) -> None:
     """Score `files` (Parquet, CSV or NDJSON; paths or patterns, seen from the checkout) with the model that
-    `environment` has released, on so many threads or on the Dask `cluster` at an address."""
+    `environment` has released, on so many threads (1 where nothing is said) or on the Dask `cluster` at an address."""
+    if workers is not None and cluster is not None:
+        raise ConfigurationError("workers and cluster exclude each other.", "A cluster has its own workers: name one.")
     onnx, model_version, model_digest = fetch(model, environment)
     plan = partition(files, data_version)
     score(model, onnx, model_version, model_digest, plan, output, keep, ignore, workers, cluster, price_per_core_hour)

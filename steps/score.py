@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,29 +63,24 @@ def score(
     output: str,
     keep: list[str],
     ignore: list[str],
-    workers: int,
+    workers: int | None,
     cluster: str | None,
     price_per_core_hour: float | None,
 ) -> tuple[Annotated[str, "scored"], Annotated[Report, "report"], Annotated[Cost, "cost"]]:
     """Write `<output>/<model>-<model version>-<data version>/`, `output` being seen from the checkout, and hand on its
     name, not its content. What is there already is not scored again."""
-    parent = workspace.root() / output
     target, report, cost = score_plan(
         plan,
         onnx,
-        parent,
-        Job(
-            model=model,
-            model_version=model_version,
-            model_digest=model_digest,
-            data_version=plan.data_version,
-            folder=parent,
-            keep=tuple(keep),
-            ignore=tuple(ignore),
-        ),
-        workers,
-        cluster,
-        price_per_core_hour,
+        workspace.root() / output,
+        model,
+        model_version,
+        model_digest,
+        keep=keep,
+        ignore=ignore,
+        workers=workers,
+        cluster=cluster,
+        price_per_core_hour=price_per_core_hour,
     )
     logger.info("%s: %d rows scored, %d refused", target, report.scored, report.refused)
     for field, words, count in report.reasons:
@@ -97,24 +92,33 @@ def score(
 def score_plan(
     plan: Plan,
     onnx: Path,
-    parent: Path,
-    job: Job,
-    workers: int,
+    output: Path,
+    model: str,
+    model_version: int,
+    model_digest: str,
+    *,
+    keep: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    workers: int | None = None,
     cluster: str | None = None,
     price_per_core_hour: float | None = None,
 ) -> tuple[Path, Report, Cost]:
-    """Score what is not scored yet into `.<name>.partial` in `parent`, and publish it as `<name>` when all is."""
-    version = job.data_version.removesuffix(".dir")
-    target = parent / f"{job.model}-{job.model_version}-{version}"
-    job = job.model_copy(update={"folder": target.with_name(f".{target.name}.partial")})
-    if (finished := scoring_parts.published(target)) is not None:
-        if finished.keep != job.keep:
-            raise DataError(
-                f"{target} was scored with keep {', '.join(finished.keep) or 'nothing'}.",
-                "Remove it to have it scored again, or name another output.",
-            )
-        return target, finished, Cost(rows=0, workers=workers, seconds=0, price_per_core_hour=price_per_core_hour)
-    with scoring_parts.owned(job, plan):
+    """Score what is not scored yet into `.<name>.partial` in `output`, and publish it as `<name>` when all is."""
+    version = plan.data_version.removesuffix(".dir")
+    target = output / f"{model}-{model_version}-{version}"
+    job = Job(
+        model=model,
+        model_version=model_version,
+        model_digest=model_digest,
+        data_version=plan.data_version,
+        folder=target.with_name(f".{target.name}.partial"),
+        keep=tuple(keep),
+        ignore=tuple(ignore),
+    )
+    with scoring_parts.owned(job, plan, target) as finished:
+        if finished is not None:
+            nothing = Cost(rows=0, workers=workers or 1, seconds=0, price_per_core_hour=price_per_core_hour)
+            return target, finished, nothing
         shutil.copyfile(onnx, job.folder / GRAPH)
         reports = scoring_parts.done(job, plan)
         left = [part for part in plan.parts if part.number not in reports]
@@ -149,10 +153,11 @@ def _require_known_columns(plan: Plan, scorer: Scorer) -> None:
 
 
 @contextmanager
-def _scheduler(cluster: str | None, workers: int) -> Iterator[tuple[dict[str, Any], int]]:
+def _scheduler(cluster: str | None, workers: int | None) -> Iterator[tuple[dict[str, Any], int]]:
     """How Dask computes, and on how many workers."""
     if cluster is None:
-        yield {"scheduler": "threads", "num_workers": workers}, workers
+        count = workers or 1
+        yield {"scheduler": "threads", "num_workers": count}, count
         return
     from distributed import Client
 

@@ -6,11 +6,12 @@ contract's business; here a row is the bytes of one document.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -37,19 +38,19 @@ PART_BYTES = 16 << 20
 BATCH_BYTES = 2 << 20
 BATCH_ROWS = 1_024
 CHUNK = 1 << 20
-_QUOTE, _NEWLINE = ord('"'), ord("\n")
+_NEWLINE = ord("\n")
 
 csv.field_size_limit(raw_lines.LONGEST)
 
 
 class InputFile(BaseModel):
-    """One file of a batch. `md5` is the hash under which DVC would keep it, None where a version was given instead."""
+    """One file of a batch. `md5` is the hash under which DVC would keep it."""
 
     model_config = ConfigDict(frozen=True)
 
     path: Path
     size: NonNegativeInt
-    md5: str | None
+    md5: str
 
 
 class Part(BaseModel):
@@ -78,11 +79,15 @@ class Plan(BaseModel):
 
 
 def plan(paths: Sequence[Path], data_version: str | None = None, part_bytes: int = PART_BYTES) -> Plan:
-    """Read each file once, counting its rows, and divide it into parts of about `part_bytes` (Parquet: of whole row
-    groups). The data version, where none is given, is what DVC calls the file, or the folder of these files.
+    """Count each file's rows, hash it, and divide it into parts of about `part_bytes` (Parquet: of whole row groups).
+    The data version, where none is given, is what DVC calls the file, or the folder of these files.
 
-    Raises `DataError` where a file is missing, empty, or of a format that is none of `FORMATS`.
+    Raises `DataError` where a file is missing, empty, or of a format that is none of `FORMATS`, and where two have one
+    name, by which alone an answer says where its row is.
     """
+    names = [path.name for path in paths]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"More than one file is named {', '.join(repeated)}.", "Name each once, and differently.")
     files: list[InputFile] = []
     parts: list[Part] = []
     for path in paths:
@@ -90,9 +95,9 @@ def plan(paths: Sequence[Path], data_version: str | None = None, part_bytes: int
         if kind is None:
             raise DataError(f"{path} is of no format that can be scored.", f"Name it {', '.join(FORMATS)}.")
         try:
-            ranges = list(_row_groups(path, part_bytes) if kind == "parquet" else _ranges(path, kind, part_bytes))
-            files.append(InputFile(path=path, size=path.stat().st_size, md5=None if data_version else _digest(path)))
-        except (OSError, pa.ArrowException) as error:
+            ranges = list(_RANGES[kind](path, part_bytes))
+            files.append(InputFile(path=path, size=path.stat().st_size, md5=_digest(path)))
+        except (OSError, pa.ArrowException, csv.Error) as error:
             raise DataError(f"{path} can't be read: {str(error).splitlines()[0]}.") from error
         first = 1
         for start, end, rows in ranges:
@@ -108,10 +113,7 @@ def plan(paths: Sequence[Path], data_version: str | None = None, part_bytes: int
 def _version(files: Sequence[InputFile]) -> str:
     """DVC's name of one file is its md5; of several, that of their list as it writes it."""
     if len(files) == 1:
-        return str(files[0].md5)
-    names = [file.path.name for file in files]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"More than one file is named {', '.join(repeated)}.", "Name each once, or set data_version.")
+        return files[0].md5
     ordered = sorted(files, key=lambda file: file.path.name)
     listed = [{"md5": file.md5, "relpath": file.path.name} for file in ordered]
     return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
@@ -134,15 +136,13 @@ def _row_groups(path: Path, part_bytes: int) -> Iterator[tuple[int, int, int]]:
             start, rows, size = group + 1, 0, 0
 
 
-def _ranges(path: Path, kind: Format, part_bytes: int) -> Iterator[tuple[int, int, int]]:
-    """Ranges of whole rows with how many there are in each. A newline within quotation marks ends no row of a CSV."""
+def _line_ranges(path: Path, part_bytes: int) -> Iterator[tuple[int, int, int]]:
+    """Ranges of whole lines with how many there are in each."""
     with path.open("rb") as source:
-        if kind == "csv":
-            _header(source)
-        start = position = source.tell()
-        rows, quoted, last = 0, False, _NEWLINE
+        start = position = rows = 0
+        last = _NEWLINE
         while chunk := source.read(CHUNK):
-            ends, quoted = _row_ends(chunk, kind == "csv", quoted)
+            ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == _NEWLINE)
             last = chunk[-1]
             taken = 0
             while position + len(chunk) - start >= part_bytes:
@@ -155,27 +155,55 @@ def _ranges(path: Path, kind: Format, part_bytes: int) -> Iterator[tuple[int, in
             rows += len(ends) - taken
             position += len(chunk)
         if position > start:
-            yield start, position, rows + (last != _NEWLINE or quoted)
+            yield start, position, rows + (last != _NEWLINE)
 
 
-def _row_ends(chunk: bytes, quotes: bool, quoted: bool) -> tuple[np.ndarray[Any, np.dtype[np.intp]], bool]:
-    """Where in `chunk` rows end, and whether it ends within quotation marks, given whether it begins within them."""
-    signs = np.frombuffer(chunk, np.uint8)
-    newlines = np.flatnonzero(signs == _NEWLINE)
-    if not quotes or not (quoted or _QUOTE in chunk):
-        return newlines, quoted
-    marks = np.flatnonzero(signs == _QUOTE)
-    outside = (np.searchsorted(marks, newlines) + quoted) % 2 == 0
-    return newlines[outside], bool((len(marks) + quoted) % 2)
+def _csv_ranges(path: Path, part_bytes: int) -> Iterator[tuple[int, int, int]]:
+    """The same of a CSV's rows, without its header."""
+    _header(path)
+    ends = _row_ends(path)
+    start = next(ends, 0)
+    rows = end = 0
+    for end in ends:
+        rows += 1
+        if end - start >= part_bytes:
+            yield start, end, rows
+            start, rows = end, 0
+    if rows:
+        yield start, end, rows
 
 
-def _header(source: BinaryIO) -> list[str]:
-    """Read a CSV's first row, which names its columns."""
-    line = source.readline()
-    while line.count(b'"') % 2 and (more := source.readline()):
-        line += more
+def _row_ends(path: Path) -> Iterator[int]:
+    """The place behind each row of a CSV, its header's first. The csv module itself says which quotation marks and line
+    ends are text, so that its reader finds the same rows in every range. In Latin-1 a byte is a character."""
+    with path.open(encoding="latin-1", newline="") as text:
+        place = len(codecs.BOM_UTF8)
+        if text.read(place).encode("latin-1") != codecs.BOM_UTF8:
+            place = text.seek(0)
+
+        def lines() -> Iterator[str]:
+            nonlocal place
+            for line in text:
+                place += len(line)
+                yield line
+
+        for _ in csv.reader(lines()):
+            yield place
+
+
+_RANGES: Mapping[Format, Callable[[Path, int], Iterator[tuple[int, int, int]]]] = {
+    "ndjson": _line_ranges,
+    "csv": _csv_ranges,
+    "parquet": _row_groups,
+}
+
+
+def _header(path: Path) -> list[str]:
+    """A CSV's first row, which names its columns."""
+    with path.open("rb") as source:
+        row = source.read(next(_row_ends(path), 0))
     try:
-        return next(csv.reader([line.decode("utf-8-sig").rstrip("\r\n")]), [])
+        return next(csv.reader(io.StringIO(row.decode("utf-8-sig"), newline="")), [])
     except UnicodeDecodeError as error:
         raise DataError("The header of the CSV is not in UTF-8.", "Save the file in UTF-8.") from error
 
@@ -187,8 +215,7 @@ def columns(path: Path) -> list[str] | None:
         return None
     if kind == "parquet":
         return list(pq.read_schema(path).names)
-    with path.open("rb") as source:
-        return _header(source)
+    return _header(path)
 
 
 def documents(part: Part, request: type[BaseModel], key: bytes, size: int = BATCH_BYTES) -> Iterator[list[Line]]:
@@ -245,10 +272,9 @@ def _columns(part: Part, request: type[BaseModel]) -> Iterator[bytes]:
 
 
 def _cells(part: Part, request: type[BaseModel]) -> Iterator[bytes]:
+    schema = request.model_json_schema()
+    places = [(name.split("."), _takes_text(name.split("."), schema)) for name in _header(part.path)]
     with part.path.open("rb") as source:
-        names = _header(source)
-        schema = request.model_json_schema()
-        places = [(name.split("."), _takes_text(name.split("."), schema)) for name in names]
         source.seek(part.start)
         text = io.TextIOWrapper(
             io.BufferedReader(_Range(source, part.end)), encoding="utf-8", errors="surrogateescape", newline=""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from bentos.common.judging import Refusal
 from bentos.common.masking import masking_key
 from bentos.common.room import load_room
 from bentos.common.scoring import MODEL_VERSION, Scored, Scorer
-from bentos.common.scoring_files import Part, Plan, documents
+from bentos.common.scoring_files import InputFile, Part, Plan, documents
 
 GROUP_ROWS = 65_536
 GRAPH = "_model.onnx"
@@ -62,6 +63,16 @@ class PartReport(BaseModel):
     reasons: tuple[tuple[str, str, int], ...]
 
 
+class ScoredFile(BaseModel):
+    """One file of a batch as it was when it was scored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    size: int
+    md5: str
+
+
 class Report(BaseModel):
     """The manifest: what was scored by what, into which files, and what was refused and why."""
 
@@ -72,6 +83,8 @@ class Report(BaseModel):
     model_digest: str
     data_version: str
     keep: tuple[str, ...]
+    ignore: tuple[str, ...]
+    files: tuple[ScoredFile, ...]
     rows: int
     scored: int
     refused: int
@@ -80,10 +93,12 @@ class Report(BaseModel):
 
 
 @contextmanager
-def owned(job: Job, plan: Plan) -> Iterator[None]:
-    """Make the folder, or take up what a killed run left of the same scoring; one process at a time.
+def owned(job: Job, plan: Plan, target: Path) -> Iterator[Report | None]:
+    """Make the folder, or take up what a killed run left of the same scoring; one run at a time. Yields the manifest
+    where `target` holds the finished scoring already, and then there is nothing left to do.
 
-    Raises `DataError` where another run holds it, or where it was begun on other files.
+    Raises `DataError` where another run is at work, where it was begun on other files, or where something else has the
+    name `target`.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     with (job.folder / LOCK).open("w") as lock:
@@ -91,6 +106,13 @@ def owned(job: Job, plan: Plan) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise DataError(f"Another run is writing {job.folder}.", "Wait for it, or end it.") from error
+        # Asked under the lock: whoever held it before may have published a moment ago.
+        if target.exists():
+            (job.folder / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):
+                job.folder.rmdir()
+            yield _published(job, plan, target)
+            return
         wanted = _described(job, plan)
         described = job.folder / JOB
         if described.exists() and described.read_text() != wanted:
@@ -99,9 +121,26 @@ def owned(job: Job, plan: Plan) -> Iterator[None]:
                 "Remove it, or put back what it was begun with.",
             )
         _replace(described, wanted.encode())
-        for left in job.folder.rglob(".*.partial"):
-            left.unlink()
-        yield
+        yield None
+
+
+def _published(job: Job, plan: Plan, target: Path) -> Report:
+    try:
+        report = Report.model_validate_json((target / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{target} is no finished scoring.", "Remove it, or name another output.") from error
+    held = {
+        "files": set(report.files) == set(map(_scored_file, plan.files)),
+        "model file": report.model_digest == job.model_digest,
+        "names to keep": report.keep == job.keep,
+        "names to ignore": report.ignore == job.ignore,
+    }
+    if others := [name for name, is_same in held.items() if not is_same]:
+        raise DataError(
+            f"{target} was scored with other {' and other '.join(others)}.",
+            "Remove it to have it scored again, or name another output or data_version.",
+        )
+    return report
 
 
 def done(job: Job, plan: Plan) -> dict[int, PartReport]:
@@ -113,12 +152,13 @@ def done(job: Job, plan: Plan) -> dict[int, PartReport]:
             try:
                 found[part.number] = PartReport.model_validate_json(pq.read_metadata(path).metadata[_FOOTER])
             except (pa.ArrowException, KeyError, ValueError):
-                path.unlink()
+                path.unlink(missing_ok=True)
     return found
 
 
 def score_part(job: Job, part: Part) -> PartReport:
-    """Score one part into its file, and what it refuses into quarantine. Doing it twice writes the same once."""
+    """Score one part into its file, and what it refuses into quarantine. Doing it twice writes the same once, also at
+    one time: a Dask cluster goes on with the tasks of a client that was killed."""
     loaded = scorer(job)
     fixed: dict[str, str | int] = {
         "file": part.path.name,
@@ -135,7 +175,7 @@ def score_part(job: Job, part: Part) -> PartReport:
         ]
     )
     target = job.folder / _name(part)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = _partial(target)
     quarantine: list[bytes] = []
     reasons: Counter[tuple[str, str]] = Counter()
     row, scored, waiting = part.first_row, 0, []
@@ -158,7 +198,7 @@ def score_part(job: Job, part: Part) -> PartReport:
         if row - part.first_row != part.rows:
             raise DataError(
                 f"{part.path.name} has {row - part.first_row} rows from row {part.first_row} on, not {part.rows}.",
-                "It was changed meanwhile, or a quotation mark in it stands alone.",
+                "It was changed meanwhile: run again.",
             )
         report = PartReport(
             file=target.name,
@@ -176,14 +216,16 @@ def score_part(job: Job, part: Part) -> PartReport:
 
 
 def publish(job: Job, plan: Plan, reports: Sequence[PartReport], target: Path) -> Report:
-    """Write the manifest, and give the folder its name. Raises `DataError` where no row was scored at all."""
+    """Write the manifest, and give the folder its name, without what nobody finished. Raises `DataError` where no row
+    was scored at all."""
     reasons: Counter[tuple[str, str]] = Counter()
     for part in reports:
         for field, words, count in part.reasons:
             reasons[field, words] += count
     rows, scored = sum(part.rows for part in reports), sum(part.scored for part in reports)
     report = Report(
-        **job.model_dump(include={"model", "model_version", "model_digest", "data_version", "keep"}),
+        **job.model_dump(include={"model", "model_version", "model_digest", "data_version", "keep", "ignore"}),
+        files=tuple(map(_scored_file, plan.files)),
         rows=rows,
         scored=scored,
         refused=rows - scored,
@@ -197,16 +239,13 @@ def publish(job: Job, plan: Plan, reports: Sequence[PartReport], target: Path) -
             f"Look into {job.folder / QUARANTINE}, and at keep and ignore.",
         )
     _replace(job.folder / MANIFEST, (report.model_dump_json(indent=2) + "\n").encode())
-    for name in (GRAPH, JOB, LOCK):
-        (job.folder / name).unlink(missing_ok=True)
+    for left in job.folder.rglob(".*.partial"):
+        left.unlink(missing_ok=True)
     job.folder.rename(target)
+    # Last, for until the folder has its name another run must find it owned, and begun on these files.
+    for name in (GRAPH, JOB, LOCK):
+        (target / name).unlink(missing_ok=True)
     return report
-
-
-def published(target: Path) -> Report | None:
-    """The manifest of a finished scoring, None where there is none."""
-    manifest = target / MANIFEST
-    return Report.model_validate_json(manifest.read_bytes()) if manifest.is_file() else None
 
 
 @lru_cache(maxsize=1)
@@ -248,8 +287,17 @@ def _refused(part: Part, row: int, refusal: Refusal) -> bytes:
     return to_json(document, inf_nan_mode="strings") + b"\n"
 
 
+def _scored_file(file: InputFile) -> ScoredFile:
+    return ScoredFile(name=file.path.name, size=file.size, md5=file.md5)
+
+
+def _partial(target: Path) -> Path:
+    """A name that no other writer has, on whatever machine and in whatever thread."""
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+
+
 def _replace(target: Path, content: bytes) -> None:
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = _partial(target)
     partial.write_bytes(content)
     _settle(partial, target)
 

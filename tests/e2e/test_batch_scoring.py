@@ -20,8 +20,8 @@ import yaml
 from bakehouse import workspace
 from bakehouse.errors import ConfigurationError
 from bentos.common.packaging import BuiltBento
-from bentos.common.scoring_files import Plan, plan
-from bentos.common.scoring_parts import MANIFEST, QUARANTINE, Job
+from bentos.common.scoring_files import plan
+from bentos.common.scoring_parts import MANIFEST, QUARANTINE
 from gitops.release import Image
 from gitops.repository import GitopsRepository
 from steps.score import score_plan
@@ -35,11 +35,10 @@ KILLED = """
 import sys
 from pathlib import Path
 from bentos.common.scoring_files import plan
-from bentos.common.scoring_parts import Job
 from steps.score import score_plan
-batch, graph, folder, job, part_bytes = sys.argv[1:]
+batch, graph, folder, digest, part_bytes = sys.argv[1:]
 planned = plan([Path(batch)], part_bytes=int(part_bytes))
-score_plan(planned, Path(graph), Path(folder), Job.model_validate_json(job), 1)
+score_plan(planned, Path(graph), Path(folder), "orders", 1, digest)
 """
 
 
@@ -116,16 +115,6 @@ def cluster() -> Iterator[str]:
         yield running.scheduler_address
 
 
-def job_of(built: BuiltBento, planned: Plan, folder: Path) -> Job:
-    return Job(
-        model="orders",
-        model_version=1,
-        model_digest=built.model_digest,
-        data_version=planned.data_version,
-        folder=folder,
-    )
-
-
 def rows(target: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = pq.read_table(target).to_pylist()
     return sorted(found, key=lambda row: row["row"])
@@ -159,6 +148,7 @@ def test_the_command_scores_a_batch_with_the_released_model_and_says_what_it_cos
     [
         ({"modle": "orders"}, "parameters.modle (did you mean parameters.model?)"),
         ({"environment": "production"}, "production has no release of orders"),
+        ({"cluster": "tcp://127.0.0.1:8786"}, "workers and cluster exclude each other"),
     ],
 )
 def test_what_can_not_be_scored_is_one_line_with_what_to_do(
@@ -176,8 +166,7 @@ def test_a_run_killed_in_the_middle_is_taken_up_and_no_row_is_scored_twice(
 ) -> None:
     planned = plan([batch], part_bytes=PART_BYTES)
     out = tmp_path / "out"
-    job = job_of(built, planned, out)
-    arguments = [str(batch), str(graph), str(out), job.model_dump_json(), str(PART_BYTES)]
+    arguments = [str(batch), str(graph), str(out), built.model_digest, str(PART_BYTES)]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     process = subprocess.Popen([sys.executable, "-c", KILLED, *arguments], cwd=checkout, env=environment)
     deadline = time.monotonic() + SECONDS
@@ -189,7 +178,7 @@ def test_a_run_killed_in_the_middle_is_taken_up_and_no_row_is_scored_twice(
     assert not list(out.glob("[!.]*"))
     before = {file.name: file.stat().st_mtime_ns for file in out.glob(".*/part-*.parquet")}
     assert len(written) <= len(before) < len(planned.parts)
-    target, report, cost = score_plan(planned, graph, out, job, 1)
+    target, report, cost = score_plan(planned, graph, out, "orders", 1, built.model_digest)
     assert numbers(target) == list(range(1, report.rows + 1))
     assert {name: (target / name).stat().st_mtime_ns for name in before} == before
     assert 0 < cost.rows < report.rows
@@ -201,8 +190,9 @@ def test_a_cluster_of_processes_writes_what_threads_write(
     cluster: str, built: BuiltBento, graph: Path, batch: Path, tmp_path: Path
 ) -> None:
     planned = plan([batch], part_bytes=100_000)
-    by_threads = score_plan(planned, graph, tmp_path / "threads", job_of(built, planned, tmp_path), 2)
-    by_processes = score_plan(planned, graph, tmp_path / "processes", job_of(built, planned, tmp_path), 1, cluster)
+    released = ("orders", 1, built.model_digest)
+    by_threads = score_plan(planned, graph, tmp_path / "threads", *released, workers=2)
+    by_processes = score_plan(planned, graph, tmp_path / "processes", *released, cluster=cluster)
     assert rows(by_processes[0]) == rows(by_threads[0])
     assert by_processes[1] == by_threads[1]
     assert by_processes[2].workers == 2
@@ -211,4 +201,4 @@ def test_a_cluster_of_processes_writes_what_threads_write(
 def test_a_cluster_that_is_not_there_is_named(built: BuiltBento, graph: Path, batch: Path, tmp_path: Path) -> None:
     planned = plan([batch])
     with pytest.raises(ConfigurationError, match="No Dask cluster answers at nonsense"):
-        score_plan(planned, graph, tmp_path, job_of(built, planned, tmp_path), 1, "nonsense://127.0.0.1:1")
+        score_plan(planned, graph, tmp_path, "orders", 1, built.model_digest, cluster="nonsense://127.0.0.1:1")

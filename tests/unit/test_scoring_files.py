@@ -12,12 +12,14 @@ from typing import Annotated, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from bakehouse.errors import DataError
 from bentos.common import raw_lines
 from bentos.common.raw_lines import Overlong
-from bentos.common.scoring_files import Plan, documents, plan
+from bentos.common.scoring_files import Plan, columns, documents, plan
 
 KEY = b"k" * 32
 ROWS = [{"name": f'row {number}\nof\tmany, "quoted" ümläut', "count": number} for number in range(1, 301)]
@@ -26,6 +28,10 @@ ROWS = [{"name": f'row {number}\nof\tmany, "quoted" ümläut', "count": number} 
 class Place(BaseModel):
     city: str | None = None
     floor: int | None = None
+
+
+class Anything(BaseModel):
+    """Knows no column, so every cell is text."""
 
 
 class Request(BaseModel):
@@ -137,6 +143,63 @@ def test_a_null_of_parquet_is_left_out_where_the_contract_takes_none(tmp_path: P
     assert second["tags"] == ["x"]
 
 
+STRAY = [
+    'name,count\n5" pipe,1\nb,2\n',
+    'name,count\n"5"" pipe",1\n6" x 7" pipe,2\nc,3\n',
+    'name,count\n"a"b" c,1\n"d\ne",2\n',
+    'name,5" pipe\na,1\n',
+    "name,count\ra,1\rb,2\r",
+    "name,count\na\rb,2\n",
+    '\ufeff"na\nme",count\na,1',
+    'name,count\n\na,"1\n2',
+]
+
+
+@pytest.mark.parametrize("text", STRAY)
+@pytest.mark.parametrize("part_bytes", [1, 1 << 20])
+def test_a_quotation_mark_opens_a_cell_only_at_its_start(text: str, part_bytes: int, tmp_path: Path) -> None:
+    assert_read_as_csv_does(text.encode(), part_bytes, tmp_path)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    header=st.text(alphabet='",\n\ra;\u00fc', max_size=30),
+    rows=st.text(alphabet='",\n\ra;\u00fc', min_size=1, max_size=60),
+    part_bytes=st.integers(1, 40),
+)
+def test_rows_of_a_csv_are_those_of_the_csv_module(header: str, rows: str, part_bytes: int, tmp_path: Path) -> None:
+    """Whatever its quotation marks and line ends are, however it is divided."""
+    assert_read_as_csv_does(f"{header}\n{rows}".encode(), part_bytes, tmp_path)
+
+
+def assert_read_as_csv_does(content: bytes, part_bytes: int, folder: Path) -> None:
+    path = folder / "batch.csv"
+    path.write_bytes(content)
+    with path.open(encoding="utf-8-sig", newline="") as text:
+        header, *rows = csv.reader(text)
+    if not rows:
+        with pytest.raises(DataError, match="no rows"):
+            plan([path], part_bytes=part_bytes)
+        return
+    assert columns(path) == header
+    planned = plan([path], part_bytes=part_bytes)
+    first = 1
+    for part in planned.parts:
+        held = [row for batch in documents(part, Anything, KEY) for row in batch]
+        expected = [document_of(row, header) for row in rows[first - 1 : first - 1 + part.rows]]
+        assert (part.first_row, [json.loads(row) if row else None for row in held]) == (first, expected)  # type: ignore[arg-type]
+        first += part.rows
+    assert first - 1 == len(rows)
+
+
+def document_of(row: list[str], header: list[str]) -> Any:
+    if not row:
+        return None
+    if len(row) != len(header):
+        return [len(row)]
+    return {name: cell for name, cell in zip(header, row, strict=True) if cell}
+
+
 def test_one_file_has_the_version_that_dvc_gives_it(tmp_path: Path) -> None:
     path = ndjson(tmp_path / "batch.ndjson")
     assert plan([path]).data_version == hashlib.md5(path.read_bytes()).hexdigest()  # noqa: S324  DVC's own
@@ -166,6 +229,15 @@ def test_a_file_that_can_not_be_scored_is_named_with_the_reason(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=said):
         plan([tmp_path / name])
+
+
+def test_two_files_of_one_name_are_refused_whatever_their_version_is_called(tmp_path: Path) -> None:
+    """An answer says by the name alone of which file its row is."""
+    (tmp_path / "b").mkdir()
+    paths = [ndjson(tmp_path / "a.ndjson"), ndjson(tmp_path / "b" / "a.ndjson")]
+    for version in (None, "2026-11"):
+        with pytest.raises(DataError, match=r"More than one file is named a\.ndjson"):
+            plan(paths, version)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

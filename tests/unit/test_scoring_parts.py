@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
-from collections.abc import Sequence
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -17,10 +21,11 @@ from bakehouse import archives
 from bakehouse.errors import ConfigurationError, DataError, ReleaseError
 from bentos.common import scoring_parts
 from bentos.common.predictor import Pipeline, RefusedError
+from bentos.common.raw_lines import Line
 from bentos.common.room import load_room
 from bentos.common.scoring import Scorer, arrow_type
-from bentos.common.scoring_files import plan
-from bentos.common.scoring_parts import QUARANTINE, Job, Report
+from bentos.common.scoring_files import Part, Plan, documents, plan
+from bentos.common.scoring_parts import GRAPH, QUARANTINE, Job, Report
 from bentos.common.session import OnnxModel
 from bentos.orders.service import Orders
 from steps.score import score_plan
@@ -57,15 +62,19 @@ def write(path: Path, documents: Sequence[dict[str, Any]]) -> Path:
 
 def score(path: Path, graph: Path, folder: Path, **changes: Any) -> tuple[Path, Report]:
     planned = plan([path], DATA_VERSION, part_bytes=5_000)
-    job = Job(
+    options: dict[str, Any] = {"model_version": VERSION, "model_digest": archives.digest(graph), "workers": 2} | changes
+    target, report, _ = score_plan(planned, graph, folder, "orders", **options)
+    return target, report
+
+
+def job_of(planned: Plan, graph: Path, folder: Path) -> Job:
+    return Job(
         model="orders",
         model_version=VERSION,
         model_digest=archives.digest(graph),
-        data_version=DATA_VERSION,
+        data_version=planned.data_version,
         folder=folder,
-    ).model_copy(update=changes)
-    target, report, _ = score_plan(planned, graph, folder, job, 2)
-    return target, report
+    )
 
 
 def read(target: Path) -> list[dict[str, Any]]:
@@ -121,7 +130,7 @@ def test_bad_rows_are_in_quarantine_with_number_field_and_reason_and_masked(grap
 def test_names_of_the_file_that_are_kept_stand_beside_the_answers(graph: Path, tmp_path: Path) -> None:
     documents = [{**document, "batch": number, "site": "x"} for number, document in enumerate(orders(5))]
     path = write(tmp_path / "batch.ndjson", documents)
-    target, report = score(path, graph, tmp_path / "out", keep=("batch",), ignore=("site",))
+    target, report = score(path, graph, tmp_path / "out", keep=["batch"], ignore=["site"])
     assert [row["batch"] for row in read(target)] == ["0", "1", "2", "3", "4"]
     assert report.keep == ("batch",)
 
@@ -153,8 +162,110 @@ def test_what_is_scored_already_is_not_scored_again(graph: Path, tmp_path: Path)
     before = {file: file.stat().st_mtime_ns for file in target.rglob("*")}
     assert score(path, graph, tmp_path / "out") == (target, report)
     assert {file: file.stat().st_mtime_ns for file in target.rglob("*")} == before
-    with pytest.raises(DataError, match="was scored with keep nothing"):
-        score(path, graph, tmp_path / "out", keep=("batch",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"keep": ["batch"]}, "other names to keep"),
+        ({"ignore": ["site"]}, "other names to ignore"),
+        ({"keep": ["a"], "ignore": ["b"]}, "other names to keep and other names to ignore"),
+    ],
+)
+def test_what_was_scored_otherwise_is_not_the_answer(
+    changes: dict[str, Any], said: str, graph: Path, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "batch.ndjson", orders(3))
+    score(path, graph, tmp_path / "out")
+    with pytest.raises(DataError, match=f"was scored with {said}"):
+        score(path, graph, tmp_path / "out", **changes)
+
+
+def test_other_files_or_another_graph_under_the_names_of_old_ones_are_refused(graph: Path, tmp_path: Path) -> None:
+    """Whoever gives the version says that these are the files; a hash says whether they are."""
+    path = write(tmp_path / "batch.ndjson", orders(3))
+    _, report = score(path, graph, tmp_path / "out")
+    assert [(file.name, file.size) for file in report.files] == [("batch.ndjson", path.stat().st_size)]
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"536001", b"536009"))
+    assert path.stat().st_size == len(content)
+    with pytest.raises(DataError, match="was scored with other files"):
+        score(path, graph, tmp_path / "out")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="was scored with other model file"):
+        score(path, graph, tmp_path / "out", model_digest="sha256:" + "0" * 64)
+
+
+def test_a_folder_that_is_no_result_is_refused_before_anything_is_scored(
+    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "batch.ndjson", orders(3))
+    target = tmp_path / "out" / f"orders-{VERSION}-{DATA_VERSION}"
+    target.mkdir(parents=True)
+    (target / "part-00000.parquet").write_text("somebody else's")
+    monkeypatch.delattr(scoring_parts, "score_part")
+    with pytest.raises(DataError, match=r"is no finished scoring\. Remove it"):
+        score(path, graph, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == [target]
+
+
+def test_a_run_that_comes_when_another_has_just_published_takes_its_result(
+    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asked for the lock when nothing was published, and got it when all was."""
+    path = write(tmp_path / "batch.ndjson", orders(3))
+    lock = fcntl.flock
+    meanwhile: list[tuple[Path, Report]] = []
+
+    def late(*arguments: Any) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        meanwhile.append(score(path, graph, tmp_path / "out"))
+        lock(*arguments)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    found = score(path, graph, tmp_path / "out")
+    assert [found] == meanwhile
+    assert list((tmp_path / "out").iterdir()) == [found[0]]
+
+
+def test_a_part_that_two_threads_write_at_once_is_whole(
+    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster that goes on with the tasks of a client that was killed, while the next run is on it."""
+    path = write(tmp_path / "batch.ndjson", orders(30))
+    planned = plan([path], DATA_VERSION)
+    job = job_of(planned, graph, tmp_path / "out")
+    both = threading.Barrier(2, timeout=30)
+
+    def together(part: Part, request: type[BaseModel], key: bytes) -> Iterator[list[Line]]:
+        for batch in documents(part, request, key, size=1_000):
+            both.wait()
+            yield batch
+
+    with scoring_parts.owned(job, planned, tmp_path / "target"):
+        shutil.copyfile(graph, job.folder / GRAPH)
+        monkeypatch.setattr(scoring_parts, "documents", together)
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(scoring_parts.score_part, [job, job], [planned.parts[0]] * 2)
+        report = scoring_parts.publish(job, planned, [first], tmp_path / "target")
+    assert first == second
+    assert [row["row"] for row in read(tmp_path / "target")] == list(range(1, 31))
+    assert report.scored == 30
+
+
+def test_a_run_leaves_alone_what_another_is_still_writing_and_publishes_none_of_it(graph: Path, tmp_path: Path) -> None:
+    planned = plan([write(tmp_path / "batch.ndjson", orders(3))], DATA_VERSION)
+    job = job_of(planned, graph, tmp_path / "out")
+    (job.folder / QUARANTINE).mkdir(parents=True)
+    others = [job.folder / ".part-00000.parquet.7.partial", job.folder / QUARANTINE / ".part-00000.ndjson.7.partial"]
+    for other in others:
+        other.touch()
+    with scoring_parts.owned(job, planned, tmp_path / "target"):
+        assert all(other.exists() for other in others)
+        shutil.copyfile(graph, job.folder / GRAPH)
+        scoring_parts.publish(job, planned, [scoring_parts.score_part(job, planned.parts[0])], tmp_path / "target")
+    names = sorted(entry.name for entry in (tmp_path / "target").rglob("*"))
+    assert names == ["_SUCCESS", QUARANTINE, "part-00000.parquet"]
 
 
 def test_a_part_that_is_damaged_is_scored_again(graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,11 +307,8 @@ def test_a_file_that_changes_while_it_is_scored_gives_no_result(graph: Path, tmp
     path = write(tmp_path / "batch.ndjson", orders(10))
     planned = plan([path], DATA_VERSION)
     path.write_bytes(path.read_bytes().replace(b"}\n", b"} \n", 4).replace(b"\n", b" ", 1))
-    job = Job(
-        model="orders", model_version=1, model_digest=archives.digest(graph), data_version=DATA_VERSION, folder=tmp_path
-    )
     with pytest.raises(DataError, match="It was changed meanwhile"):
-        score_plan(planned, graph, tmp_path / "out", job, 1)
+        score_plan(planned, graph, tmp_path / "out", "orders", 1, archives.digest(graph))
 
 
 def test_a_graph_of_another_digest_is_refused(graph: Path, tmp_path: Path) -> None:
@@ -231,7 +339,22 @@ def test_a_row_that_features_refuse_or_that_is_too_large_is_in_quarantine(
         (1, "Nothing is known of it"),
         (3, "Numbers in it are too large to compute with"),
     ]
+    assert scored.refusals[0].document["reasons"] == [{"field": "student_id", "reason": "Nothing is known of it"}]
     assert scored.refusals[0].document["record"]["customer"].keys() == {"id", "email", "phone", "address"}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_feature_store_that_is_away_stops_the_batch_and_refuses_no_row(
+    count: int, graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = Scorer(load_room("orders"), graph, archives.digest(graph), 1, b"k" * 32)
+
+    def away(*_: Any) -> Any:
+        raise RefusedError(503, [{"field": "(feature store)", "reason": "It can't be read just now"}])
+
+    monkeypatch.setattr(SERVED, "arrays", away)
+    with pytest.raises(DataError, match=r"\(feature store\): It can't be read just now.*Run again"):
+        scorer.score([json.dumps(document).encode() for document in orders(count)])
 
 
 def test_a_response_of_any_shape_has_a_column() -> None:
