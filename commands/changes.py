@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +11,9 @@ from commands.options import Environment, Json, Model, repository
 from gitops import display
 
 if TYPE_CHECKING:
-    from gitops.observations import Observations
     from gitops.promotion import Promotion
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stands in the commit and the hold.", metavar="TEXT")]
 
 
 def promote(
@@ -35,6 +36,7 @@ def promote(
     """Copy a model's release into the next environment when every gate passes: one commit, or a branch for review."""
     from bakehouse import workspace
     from gitops import answers
+    from gitops.observations import observations
     from gitops.promotion import promote as act
 
     done = act(
@@ -42,7 +44,7 @@ def promote(
         model,
         to,
         source=source,
-        observations=_observations(),
+        observations=observations,
         allow_rolled_back=allow_rolled_back,
         open_pr=open_pr,
         proposals=workspace.state() / "promotions",
@@ -59,10 +61,13 @@ def rollback(
     to: Annotated[
         str | None,
         typer.Option(
-            "--to", help="A model version, a revision or a time [default: the release before].", show_default=False
+            "--to",
+            help="A model version, a revision or a time [default: the release before].",
+            metavar="REVISION",
+            show_default=False,
         ),
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the commit and the hold.")] = "",
+    reason: Reason = "",
     if_current: Annotated[
         str | None,
         typer.Option(
@@ -116,10 +121,13 @@ def adopt(
     revision: Annotated[
         str | None,
         typer.Option(
-            "--revision", help="What runs, as a revision of git [default: Argo CD's last sync].", show_default=False
+            "--revision",
+            help="What runs, as a revision of git [default: Argo CD's last sync].",
+            metavar="REVISION",
+            show_default=False,
         ),
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the commit and the hold.")] = "",
+    reason: Reason = "",
     as_json: Json = False,
 ) -> None:
     """Commit the release that really runs, after `argocd app rollback`, and leave a hold."""
@@ -153,7 +161,7 @@ def adopt(
 def hold(
     model: Model,
     environment: Environment,
-    reason: Annotated[str, typer.Option("--reason", help="Why; needed to hold.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; needed to hold.", metavar="TEXT")] = "",
     lift: Annotated[bool, typer.Option("--lift", help="Remove the hold.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -167,7 +175,7 @@ def hold(
     made = holds.lift(asked, place) if lift else holds.hold(asked, place, reason)
     known = is_released(asked.at(), model)
     if as_json:
-        display.document(answers.hold_value(place, not lift, made, known))
+        display.document(answers.hold_value(place, holds.held(asked.at(), place), made, known))
         return
     if made is not None:
         display.say(f"{place} is {'no longer ' if lift else ''}held (commit {made.short}).")
@@ -182,12 +190,6 @@ def _show_untouched(lines: Sequence[str]) -> None:
         display.say("Changed since then, and left as it is:")
         for line in lines:
             display.say(f"  {line}")
-
-
-def _observations() -> Callable[[], Observations]:
-    from gitops.observations import observations
-
-    return observations
 
 
 def _show_promotion(done: Promotion) -> None:
@@ -205,13 +207,11 @@ def _show_promotion(done: Promotion) -> None:
         "already proposed": f"{name} waits for {waits} on the branch {done.branch} already (commit {commit}).",
     }
     display.say(said[done.action])
-    display.say(
-        f"{len(done.gates)} of {len(done.gates)} gates passed: {', '.join(gate.name for gate in done.gates)}.\n"
-    )
+    display.say(f"All {len(done.gates)} gates passed: {', '.join(gate.name for gate in done.gates)}.\n")
     display.table(("", "before", "now"), display.without_long_digests(changes(done.release, done.previous)))
     opened = f"The pull request: {done.pull_request}" if done.pull_request else f"The pull request's text: {done.body}"
     display.say(f"\n{opened}")
     undo = f"bakehouse rollback {done.release.model} --env {target}"
     if done.previous is not None:
-        landed = done.action == "landed"
-        display.say(f"{'To' if landed else 'Once merged, to'} undo it: {undo}{f' --to {done.previous.model_version}'}")
+        then = "To" if done.action == "landed" else "Once merged, to"
+        display.say(f"{then} undo it: {undo} --to {done.previous.model_version}")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from commands.options import Json, repository
 from gitops import display
-
-if TYPE_CHECKING:
-    from gitops.release import Release
 
 
 def edge(
@@ -37,16 +33,21 @@ def edge(
     from bakehouse.archives import digest as digest_of
     from bakehouse.errors import ReleaseError
     from bentos.common.edge_package import write_package
-    from bentos.common.images import find_bento
+    from steps.released_bentos import parse, released_bento, releases
 
-    name, release, number = _asked(model, environment)
-    archive, identity = find_bento(name, number)
-    if release is not None and release.model_digest != identity.model_digest:
+    named = parse(model)
+    if named is None or (named[1] is not None and environment is not None):
+        raise typer.BadParameter(f"{model} is not a model, or a model and its version", param_hint="MODEL[@VERSION]")
+    name, version = named
+    known = releases(repository(), name, environment)
+    if version is None and not known:
         raise ReleaseError(
-            f"{name} {number} is released with the model {release.model_digest}, but the bento here holds"
-            f" {identity.model_digest}.",
-            "Copy the archive of the released one into the image store.",
+            f"{environment or 'No environment'} has {'no' if environment else 'a'} release of {name}.",
+            "`bakehouse status` shows what is where; MODEL@VERSION takes a version that is not released.",
         )
+    number = version or max(release.model_version for release in known.values())
+    release = next((release for release in known.values() if release.model_version == number), None)
+    archive = released_bento(name, number, known)
     bento = archives.unpack(archive, digest_of(archive), workspace.scratch("edge") / "bento")
     folder = Path(to) if to else workspace.state() / "edge" / f"{name}-{number}"
     written = write_package(bento, release.to_json() if release else None, folder, page=page)
@@ -63,29 +64,3 @@ def edge(
         return
     display.say(f"{written.folder} holds {name} {number} ({written.digest}).")
     display.say(f"Its example is answered: {written.answer}")
-
-
-def _asked(model: str, environment: str | None) -> tuple[str, Release | None, int]:
-    """The model, its release where it has one, and the version."""
-    from bakehouse.errors import BakehouseError
-    from gitops.environment import Place, environments, require_environment
-    from gitops.history import released
-
-    found = re.fullmatch(r"([a-z][a-z0-9-]*)(?:@([1-9][0-9]*))?", model)
-    if found is None or (found[2] and environment):
-        raise typer.BadParameter(f"{model} is not a model, or a model and its version", param_hint="MODEL[@VERSION]")
-    name, number = found[1], int(found[2]) if found[2] else None
-    snapshot = repository().at()
-    if environment is not None:
-        require_environment(snapshot, environment)
-    asked = environments(snapshot) if environment is None else (environment,)
-    known = [release for each in asked if (release := released(snapshot, Place(each, name)))]
-    if number is not None:
-        return name, next((release for release in known if release.model_version == number), None), number
-    if not known:
-        raise BakehouseError(
-            f"{environment or 'No environment'} has {'no' if environment else 'a'} release of {name}.",
-            "`bakehouse status` shows what is where; MODEL@VERSION takes a version that is not released.",
-        )
-    newest = max(known, key=lambda release: release.model_version)
-    return name, newest, newest.model_version

@@ -6,16 +6,12 @@ registry, and for checking that the image in a release is what anybody gets who 
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from commands.options import Json, repository
 from gitops import display
-
-if TYPE_CHECKING:
-    from gitops.release import Release
 
 
 def image(
@@ -38,22 +34,17 @@ def image(
     """Build the OCI image of a model version from its bento, and push it where --push says."""
     from bakehouse import workspace
     from bakehouse.archives import digest as digest_of
-    from bakehouse.errors import ReleaseError
-    from bentos.common.images import build_image, find_bento, image_digest, image_name, push_image
+    from bentos.common.images import build_image, image_digest, image_name, push_image
+    from steps.released_bentos import parse, released_bento, releases
 
-    model, number = _parsed(version)
-    archive, identity = find_bento(model, number)
-    releases = _releases(model, number)
-    for environment, release in releases.items():
-        if release.model_digest != identity.model_digest:
-            raise ReleaseError(
-                f"{environment} has released {model} {number} with the model {release.model_digest}, but the bento here"
-                f" holds {identity.model_digest}.",
-                "Copy the archive of the released one into the image store.",
-            )
+    model, number = parse(version) or (version, None)
+    if number is None:
+        raise typer.BadParameter(f"{version} is not a model and its version", param_hint="MODEL@VERSION")
+    known = releases(repository(), model)
+    archive = released_bento(model, number, known)
     built = build_image(archive, digest_of(archive), image_name(model, push or workspace.image_registry()), engine)
     digest = push_image(built) if push else image_digest(built)
-    named = {environment: release.image.digest == digest for environment, release in releases.items()}
+    named = {name: it.image.digest == digest for name, it in known.items() if it.model_version == number}
     if as_json:
         display.document(
             {
@@ -72,24 +63,8 @@ def image(
             display.say(f"{environment} has released {'this image' if same else 'another image of it'}.")
     if check and not (named and all(named.values())):
         others = ", ".join(environment for environment, same in named.items() if not same)
-        raise ReleaseError(
-            f"{others or 'No environment'} {'names another digest' if others else 'has released it'}.",
-            "The same bento, base and engine give the same digest: compare them.",
+        display.fail(
+            f"{others or 'No environment'} {'names another digest' if others else 'has released it'}."
+            " The same bento, base and engine give the same digest: compare them."
         )
-
-
-def _parsed(version: str) -> tuple[str, int]:
-    found = re.fullmatch(r"([a-z][a-z0-9-]*)@([1-9][0-9]*)", version)
-    if found is None:
-        raise typer.BadParameter(f"{version} is not a model and its version", param_hint="MODEL@VERSION")
-    return found[1], int(found[2])
-
-
-def _releases(model: str, version: int) -> dict[str, Release]:
-    """The releases of this version that environments have now."""
-    from gitops.environment import Place, environments
-    from gitops.history import released
-
-    snapshot = repository().at()
-    found = {name: released(snapshot, Place(name, model)) for name in environments(snapshot)}
-    return {name: release for name, release in found.items() if release and release.model_version == version}
+        raise typer.Exit(1)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from bakehouse.errors import BakehouseError
-from commands import changes, data, delivery, edge, images, questions, releases
+from commands import changes, data, delivery, edge, images, options, questions, releases
 from gitops import display
 from terraform.platform import commands as platform
 from terraform.policies import commands as governance
@@ -50,15 +51,33 @@ app.add_typer(platform.app, name="platform")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. What the user can act on becomes one red message and exit code 1."""
+    """Run a command. What the user can act on becomes one red message and exit code 1, with `--json` an answer too."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    asked: set[str] = set()
     try:
-        app(given, prog_name="bakehouse")
+        program()(given, prog_name="bakehouse", obj=asked)
     except BakehouseError as error:
-        if "--debug" in given:
+        if options.DEBUG in asked:
             raise
+        if options.JSON in asked:
+            from gitops import answers
+
+            display.document(answers.error_value(error))
         display.fail(str(error))
         sys.exit(1)
+
+
+def program() -> TyperGroup:
+    """All commands, each of which takes `--debug` as well: only their parsers know what is an option's value."""
+    group = typer.main.get_group(app)
+    (debug,) = [option for option in group.params if options.DEBUG in option.opts]
+    groups = [group]
+    while groups:
+        for command in groups.pop().commands.values():
+            command.params.append(debug)
+            if isinstance(command, TyperGroup):
+                groups.append(command)
+    return group
 
 
 def _show_version(asked: bool) -> None:
@@ -75,7 +94,10 @@ def settings(
         bool,
         typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
     ] = False,
-    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _debug: Annotated[
+        bool,
+        typer.Option(options.DEBUG, help="Show the traceback of an error.", callback=options.noted, expose_value=False),
+    ] = False,
 ) -> None:
     """Releases as commits: what answers where, why it was let in, and how it is undone."""
 

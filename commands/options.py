@@ -15,7 +15,18 @@ Environment = Annotated[str, typer.Option("--env", "-e", help="The environment."
 AnyEnvironment = Annotated[
     str | None, typer.Option("--env", "-e", help="One environment only.", metavar="ENV", show_default=False)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+DEBUG = "--debug"
+JSON = "--json"
+
+
+def noted(context: typer.Context, option: typer.CallbackParam, value: bool) -> bool:
+    """Note that an option was given which says how an error is shown: `main` alone meets errors."""
+    if value:
+        context.ensure_object(set).update(option.opts)
+    return value
+
+
+Json = Annotated[bool, typer.Option(JSON, help="Answer as JSON.", callback=noted)]
 
 
 def repository() -> GitopsRepository:

@@ -131,12 +131,13 @@ def board(
     found = ask(asked, limit or None)
     if metrics is not None:
         write(exposition(found), metrics)
+    written = workspace.state() / "board.html" if file is None and not as_json else file
+    if written is not None:
+        write(page(found, asked.url, links_from(written, reports)), written)
     if as_json:
         display.document(answers.board_value(found))
-        return
-    written = file or workspace.state() / "board.html"
-    write(page(found, asked.url, links_from(written, reports)), written)
-    display.say(str(written))
+    else:
+        display.say(str(written))
 
 
 def _moment(text: str) -> datetime:

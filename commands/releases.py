@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bakehouse.errors import BakehouseError
+from bakehouse.errors import BakehouseError, GateError
 from commands.options import AnyEnvironment, AnyModel, Environment, Json, Model, repository
 from gitops import display
 
@@ -18,19 +18,30 @@ def show(
     model: Model,
     environment: Environment,
     at: Annotated[
-        str | None, typer.Option("--at", help="A model version or a revision.", metavar="REVISION", show_default=False)
+        str | None,
+        typer.Option("--at", help="A model version, a revision or a time.", metavar="REVISION", show_default=False),
     ] = None,
 ) -> None:
     """Print a release document as it stands in git."""
     from gitops.environment import Place, require_environment
     from gitops.history import timeline
+    from gitops.moments import moment
 
     asked = repository()
     require_environment(asked.at(), environment)
     known = timeline(asked, Place(environment, model))
-    entry = known.find(at) if at is not None else known.current
+    if at is None:
+        entry = known.current
+    elif (then := moment(at)) is not None:
+        entry = known.at(then)
+    else:
+        entry = known.find(at)
     if entry is None or entry.text is None:
-        raise BakehouseError(f"{environment} has no release of {model}.", "`bakehouse status` shows what is where.")
+        when = "" if at is None else f" at {at}"
+        raise BakehouseError(
+            f"{environment} has no release of {model}{when}.",
+            "`bakehouse status` shows what is where, `bakehouse history` what was.",
+        )
     display.say(entry.text.rstrip("\n"))
 
 
@@ -117,6 +128,12 @@ def check(
     elif not found:
         display.say("It touches no release.")
     said = ", ".join(f"{checked.kind} of {checked.place}" for checked in found)
-    require([gate for checked in found for gate in checked.gates], f"The {said}")
+    try:
+        require([gate for checked in found for gate in checked.gates], f"The {said}")
+    except GateError as error:
+        if not as_json:
+            raise
+        display.fail(str(error))  # the verdicts are the answer
+        raise typer.Exit(1) from error
     if found and not as_json:
         display.say(f"The {said} is as it should be: {', '.join(gate.name for gate in found[0].gates)}.")

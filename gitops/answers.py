@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bakehouse.errors import BakehouseError, GateError
 from bakehouse.gates import misses
 from gitops.display import short, when
 from gitops.status import seen_in_words
@@ -18,12 +19,19 @@ if TYPE_CHECKING:
     from gitops.environment import Place
     from gitops.events import Event, State
     from gitops.history import Entry
+    from gitops.holds import Hold
     from gitops.lineage import Lineage
     from gitops.promotion import Promotion
     from gitops.promotion_check import Checked
     from gitops.rollback import Rollback
     from gitops.status import Row
     from gitops.verification import Check
+
+
+def error_value(error: BakehouseError) -> dict[str, Any]:
+    """An error for JSON; `misses` are the gates that were missed."""
+    missed = error.misses if isinstance(error, GateError) else ()
+    return {"error": error.message, "hint": error.hint or None, "misses": missed}
 
 
 def commit_value(commit: Commit | None) -> dict[str, Any] | None:
@@ -148,12 +156,12 @@ def rollback_value(done: Rollback) -> dict[str, Any]:
     }
 
 
-def hold_value(place: Place, held: bool, made: Commit | None, known: bool) -> dict[str, Any]:
+def hold_value(place: Place, hold: Hold | None, made: Commit | None, known: bool) -> dict[str, Any]:
     """A hold or its end for JSON. `known` says whether any environment has a release of the model."""
     return {
         "environment": place.environment,
         "model": place.model,
-        "held": held,
+        "hold": hold,
         "commit": made.sha if made is not None else None,
         "is_released": known,
     }
@@ -256,8 +264,8 @@ def check_value(check: Check) -> dict[str, Any]:
 def moment_value(found: Mapping[Place, State]) -> dict[str, Any]:
     """What each environment had, for JSON: null where it had nothing."""
     return {
-        place.environment: (entry_value(state.entry) or {}) | {"held": state.hold}
-        if state.entry is not None or state.hold is not None
+        place.environment: (entry_value(state.entry) or {}) | {"hold": state.hold, "problem": state.problem or None}
+        if state.entry is not None or state.hold is not None or state.problem
         else None
         for place, state in found.items()
     }
@@ -266,8 +274,8 @@ def moment_value(found: Mapping[Place, State]) -> dict[str, Any]:
 def moment_in_words(found: Mapping[Place, State]) -> list[tuple[str, ...]]:
     """What each environment had: environment, version, since when, commit, and why it was held."""
     return [
-        (place.environment, str(entry.model_version), when(entry.commit.time), entry.commit.short, state.hold or "")
+        (place.environment, str(entry.model_version), when(entry.commit.time), entry.commit.short, state.why_held)
         if (entry := state.entry) is not None
-        else (place.environment, "none", "", "", state.hold or "")
+        else (place.environment, "none", "", "", state.why_held)
         for place, state in found.items()
     ]

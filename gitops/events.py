@@ -11,7 +11,7 @@ from bakehouse.errors import BakehouseError, ReleaseError
 from gitops.commits import Blob, Commit, Touch
 from gitops.environment import Place, environments, require_environment
 from gitops.history import Entry, Kind, Timeline, timeline
-from gitops.holds import held
+from gitops.holds import Hold, held
 from gitops.promotion_gates import admission, settings_path
 from gitops.repository import GitopsRepository, Snapshot
 
@@ -60,10 +60,17 @@ def event_of(place: Place, touch: Touch, entry: Entry | None, from_before: set[B
 
 @dataclass(frozen=True)
 class State:
-    """What an environment had of a model at a moment: the release, or None, and why it was held, if it was."""
+    """What an environment had of a model at a moment: the release and the hold, each None where there was none.
+    `problem` says why the hold can't be read, which holds as well."""
 
     entry: Entry | None
-    hold: str | None
+    hold: Hold | None
+    problem: str = ""
+
+    @property
+    def why_held(self) -> str:
+        """The hold's reason, or why it can't be read; empty where nothing held."""
+        return self.problem if self.hold is None else self.hold.reason
 
 
 def state_at(
@@ -74,23 +81,22 @@ def state_at(
     return {
         place: State(
             timeline(repository, place, snapshot.revision).at(moment),
-            _hold_at(repository, place, snapshot.revision, moment),
+            *_hold_at(repository, place, snapshot.revision, moment),
         )
         for place in _places(snapshot, model, environment)
     }
 
 
-def _hold_at(repository: GitopsRepository, place: Place, revision: str, moment: datetime) -> str | None:
-    """The reason of the hold at a moment; where its file can't be read, that."""
+def _hold_at(repository: GitopsRepository, place: Place, revision: str, moment: datetime) -> tuple[Hold | None, str]:
+    """The hold at a moment, and why it can't be read, where it can't."""
     touches = repository.log(place.hold, revision=revision)
     last = next((touch for touch in touches if touch.commit.time <= moment), None)
     if last is None or last.blob is None:
-        return None
+        return None, ""
     try:
-        hold = held(repository.at(last.commit.sha), place)
+        return held(repository.at(last.commit.sha), place), ""
     except ReleaseError as error:
-        return error.message
-    return hold.reason if hold is not None else None
+        return None, error.message
 
 
 def _arrived_from(repository: GitopsRepository, snapshot: Snapshot, place: Place) -> set[Blob]:

@@ -123,7 +123,7 @@ def test_what_waits_is_shown_with_its_evidence_and_whatever_stops_it(the_story: 
 
 def test_an_open_proposal_is_shown_once_by_its_branch(the_story: Board) -> None:
     (waiting,) = model(the_story, "sentiment").waiting
-    assert waiting.branch == "promote/sentiment-2-to-production"
+    assert waiting.branch.startswith("promote/sentiment-2-to-production-")
     assert waiting.proposed is not None
     assert waiting.proposed.subject == "Promote sentiment 2 to production"
     assert not waiting.outdated
@@ -310,8 +310,15 @@ def test_the_command_answers_as_json_and_writes_no_file(the_story: Board, told_o
     orders = found["models"][0]
     assert [it["model_version"] for it in orders["environments"]] == [4, 2]
     assert orders["waiting"][0]["metrics"][0]["metric"] == "average_precision"
-    assert found["models"][1]["waiting"][0]["branch"] == "promote/sentiment-2-to-production"
+    assert found["models"][1]["waiting"][0]["branch"].startswith("promote/sentiment-2-to-production-")
     assert not (told_once.state / "board.html").exists()
+
+
+def test_the_command_answers_as_json_and_writes_the_page_that_was_asked_for(the_story: Board, tmp_path: Path) -> None:
+    file = tmp_path / "board.html"
+    done = CliRunner().invoke(app, ["board", "--json", "--to", str(file)])
+    assert json.loads(done.output)["models"]
+    assert "bakehouse promote orders --to production" in Page(file.read_text()).words
 
 
 def test_an_address_of_reports_that_a_browser_would_run_is_refused(repository: GitopsRepository) -> None:

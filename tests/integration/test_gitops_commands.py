@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from bakehouse import workspace
+from commands.main import main
+from gitops import holds
+from gitops.environment import Place
 from gitops.promotion import commit_release
 from gitops.repository import GitopsRepository
 from tests import fake_bento
@@ -87,7 +90,7 @@ def test_a_hold_of_a_model_that_is_nowhere_says_that_the_name_may_be_a_slip(
     assert lifted == {
         "environment": "production",
         "model": "orders",
-        "held": False,
+        "hold": None,
         "commit": commit,
         "is_released": True,
     }
@@ -112,7 +115,9 @@ def test_questions_answer_in_columns_and_in_json(repository: GitopsRepository, b
     assert "are the same release" in bakehouse("diff", "orders", "staging@1", "production")
     assert bakehouse.json("history", "orders", "--at", "2020-01-01T00:00Z") == {"production": None, "staging": None}
     assert bakehouse.json("history", "orders", "--at", "2100-01-01")["production"]["model_version"] == 1
-    assert json.loads(bakehouse("release", "show", "orders", "--env", "staging", "--at", "1"))["model_version"] == 1
+    for at, version in (("1", 1), ("main~2", 1), ("2100-01-01", 2)):
+        shown = json.loads(bakehouse("release", "show", "orders", "--env", "staging", "--at", at))
+        assert shown["model_version"] == version
     assert json.loads(bakehouse("release", "schema"))["title"] == "Release"
 
 
@@ -127,6 +132,7 @@ def test_questions_answer_in_columns_and_in_json(repository: GitopsRepository, b
         ("diff orders", 1, "production has no release of orders."),
         ("diff orders here there", 1, "here names no environment."),
         ("release show orders --env production", 1, "production has no release of orders."),
+        ("release show orders --env staging --at 2020-01-01", 1, "staging has no release of orders at 2020-01-01."),
         ("release verify cakes", 1, "There is no release of cakes."),
         ("hold orders --env production", 2, "give a reason to hold"),
         ("history orders --at yesterday", 2, "yesterday is not a time"),
@@ -142,8 +148,60 @@ def test_a_failing_command_says_why_without_a_traceback(
     assert "Traceback" not in complaint
 
 
-def test_debug_shows_the_traceback(repository: GitopsRepository, bakehouse: Bakehouse) -> None:
-    assert "Traceback" in bakehouse("--debug", "lineage", "cakes", code=1)
+@pytest.mark.parametrize(
+    ("arguments", "shows"),
+    [
+        (["--debug", "lineage", "cakes"], True),
+        (["lineage", "cakes", "--debug"], True),
+        (["release", "--debug", "verify", "cakes"], True),
+        (["release", "verify", "--env", "staging", "cakes", "--debug"], True),
+        (["lineage", "--", "--debug"], False),
+        (["adopt", "cakes", "--reason", "--debug", "--env", "nowhere"], False),
+    ],
+    ids=["before the command", "after it", "within", "at the end", "an argument", "an option's value"],
+)
+def test_debug_shows_the_traceback_wherever_it_stands(
+    repository: GitopsRepository, bakehouse: Bakehouse, arguments: list[str], shows: bool
+) -> None:
+    assert ("Traceback" in bakehouse(*arguments, code=1)) == shows
+
+
+def test_a_failure_is_answered_as_json_where_json_was_asked_for(
+    repository: GitopsRepository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    holds.hold(repository, Place("production", "orders"), "stocktaking")
+    code, answer, complaint = ended(capsys, "promote", "orders", "--to", "production", "--json")
+    (miss,) = answer["misses"]
+    assert (code, miss["name"], miss["figure"]) == (1, "no_hold", "held")
+    assert answer["error"] in complaint
+    code, answer, complaint = ended(capsys, "lineage", "cakes", "--json")
+    assert (code, answer["error"], answer["misses"]) == (1, "There is no release of cakes in any environment.", [])
+    assert complaint == f"{answer['error']} {answer['hint']}\n"
+
+
+def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, Any, str]:
+    """What a command ends with, answers as JSON, and complains of."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    said = capsys.readouterr()
+    return ended.value.code, json.loads(said.out), said.err
+
+
+def test_a_hold_is_told_alike_wherever_json_tells_of_it(
+    world: World, repository: GitopsRepository, bakehouse: Bakehouse
+) -> None:
+    commit_files(repository, {"environments/production/orders/hold.yaml": ": ["}, "Break it")
+    made = bakehouse.json("hold", "orders", "--env", "staging", "--reason", "stocktaking")["hold"]
+    assert (made["reason"], made["by"], made["model_version"]) == ("stocktaking", repository.identity(), None)
+    rows = {row["environment"]: row for row in bakehouse.json("status")}
+    then = bakehouse.json("history", "orders", "--at", "2100-01-01")
+    board = {lane["environment"]: lane for lane in bakehouse.json("board")["models"][0]["environments"]}
+    assert rows["staging"]["hold"] == then["staging"]["hold"] == board["staging"]["hold"] == made
+    assert rows["production"]["hold"] is then["production"]["hold"] is board["production"]["hold"] is None
+    for told in (rows, then, board):
+        assert "can't be read" in told["production"]["problem"]
+        assert told["staging"]["problem"] is None
+    assert "stocktaking" in bakehouse("history", "orders", "--at", "2100-01-01")
 
 
 def test_a_terminal_gets_a_table_and_red_errors(repository: GitopsRepository, bakehouse: Bakehouse) -> None:
