@@ -15,7 +15,7 @@ from typing import Literal
 from bakehouse.archives import digest
 from bakehouse.errors import ConfigurationError, ReleaseError
 from bakehouse.signatures import SIGNATURE_FILE, Signature
-from gitops import stores
+from gitops import evidence_store, stores
 from gitops.audit import audit, remember
 from gitops.environment import Place, kustomization, places, release_texts, require_environment
 from gitops.history import released
@@ -97,9 +97,9 @@ def _checks(snapshot: Snapshot, place: Place) -> Iterator[Check]:
     bundle = texts.get(SIGNATURE_FILE) if release.evidence.signature is not None else None
     yield from _contents(place, image, release, bundle)
     for name, wanted in release.evidence.reports.items():
-        yield _file(place, f"report {name}", stores.report(wanted), wanted)
+        yield _file(place, f"report {name}", evidence_store.report(place.model, wanted), wanted)
     if release.evidence.sbom is not None:
-        yield _file(place, "SBOM", stores.report(release.evidence.sbom), release.evidence.sbom)
+        yield _file(place, "SBOM", evidence_store.report(place.model, release.evidence.sbom), release.evidence.sbom)
 
 
 def _folder(snapshot: Snapshot, place: Place, release: Release, texts: Mapping[str, str]) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from typing import Annotated
 from zenml import get_step_context, step
 
 from bentos.common.room import load_room
-from gitops import promotion, stores
+from gitops import evidence_store, promotion, stores
 from gitops.release import Choice, Code, Data, Evidence, Image, Metric, Release, Run, RunnerUp, now
 from gitops.repository import GitopsRepository
 from steps import tracking
@@ -57,6 +57,7 @@ def release(
         created_at=now(),
         created_by=repository.identity(),
     )
+    evidence_store.send(model, named(document.evidence))
     bundle = stores.report(package.signature).read_bytes()
     commit = promotion.commit_release(repository, environment, document, bundle)
     _follow(repository, mlflow_run)
@@ -104,6 +105,11 @@ def evidence(leaderboard: Leaderboard, evaluation: Evaluation, verdict: Verdict,
         sbom=package.sbom,
         signature=package.signature,
     )
+
+
+def named(evidence: Evidence) -> tuple[str, ...]:
+    """The digests of everything that the evidence names."""
+    return tuple(filter(None, (*evidence.reports.values(), evidence.sbom, evidence.signature)))
 
 
 def _follow(repository: GitopsRepository, mlflow_run: str) -> None:
