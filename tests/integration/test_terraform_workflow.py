@@ -163,6 +163,13 @@ def test_a_job_has_rights_in_aws_only_through_an_environment_of_github(job: str)
     assert (found["if"] == "github.event_name == 'push'") is (job == "apply"), "only a merge applies"
 
 
+def test_the_forge_s_token_reaches_neither_terraform_nor_a_pull_request_s_own_code() -> None:
+    plan = jobs()["plan"]
+    given = [step["name"] for step in plan["steps"] if "GH_TOKEN" in step.get("env", {})]
+    assert [name.split()[0] for name in given] == ["Show", "Open"], "the comment and the issue"
+    assert "GH_TOKEN" not in plan["env"]
+
+
 def test_each_environment_has_a_comment_of_its_own(forge: Forge) -> None:
     other = {"id": 1, "user": {"type": "Bot"}, "body": "<!-- terraform: plan of production -->\nold"}
     somebody = {"id": 2, "user": {"type": "User"}, "body": "<!-- terraform: plan of staging -->\nquoted"}

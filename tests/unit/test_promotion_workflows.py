@@ -142,11 +142,10 @@ def review(login: str, state: str, commit: str = "new", at: int = 1) -> dict[str
 
 
 def made(author: str, committer: str = "", known: bool = False) -> dict[str, Any]:
-    """A commit as the workflow `promote` makes it; `known` is whether GitHub finds the accounts of its addresses."""
+    """A commit as the workflow `promote` makes it, or one by an address whose account GitHub finds."""
     both = {"author": author, "committer": committer or author}
-    identities = {
-        role: {"name": login, "email": f"{IDS[login]}+{login}@users.noreply.github.com"} for role, login in both.items()
-    }
+    address = "{login}@example.org" if known else "{number}+{login}@users.noreply.github.com"
+    identities = {role: {"email": address.format(login=it, number=IDS[it])} for role, it in both.items()}
     return {"commit": identities, **{role: user(login) if known else None for role, login in both.items()}}
 
 
