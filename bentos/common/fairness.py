@@ -6,39 +6,62 @@ those of `bentos.common.evaluation`. numpy only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bentos.common import evaluation
-from bentos.common.evaluation import Floats
+from bentos.common.evaluation import Bools, Floats
 
-Groups = Mapping[str, NDArray[np.str_]]
-"""For each attribute, the group of each row [rows]."""
-Measure = Callable[[Floats], Floats]
-"""A figure by replicate, from weights [replicates, rows]."""
+LEAST_ROWS = 20
+"""From fewer rows a share is known to no better than 0.2 either way (95 %): shown, but no group is judged by it."""
+Groups = Mapping[str, Mapping[str, Bools]]
+"""For each attribute, which rows are of which group [rows]. A group that is expected stands here without a row too."""
 
 
-def by_group(groups: Groups, weights: Floats, measure: Measure) -> dict[str, dict[str, Floats]]:
-    """The measure on the rows of each group alone, by attribute and group."""
+@dataclass(frozen=True)
+class Slice:
+    """A figure of one group alone: the number of rows that it is a mean of, and the mean by replicate."""
+
+    rows: int
+    mean: Floats
+
+
+Slices = Mapping[str, Mapping[str, Slice]]
+"""By attribute and group."""
+
+
+def by_group(groups: Groups, values: Floats | Bools, chosen: Bools, weights: Floats) -> Slices:
+    """The mean of `values` [rows] (or the share of true ones) over the `chosen` rows of each group."""
     return {
-        attribute: {str(group): measure(weights * (membership == group)) for group in np.unique(membership)}
-        for attribute, membership in groups.items()
+        attribute: {group: _slice(values, weights * (members & chosen)) for group, members in found.items()}
+        for attribute, found in groups.items()
     }
 
 
-def gap(by_attribute: Mapping[str, Mapping[str, Floats]]) -> Floats:
-    """How far the two groups that differ most lie apart, over all attributes, by replicate."""
-    spreads = [np.ptp(np.vstack(list(found.values())), axis=0) for found in by_attribute.values()]
+def gap(slices: Slices) -> Floats:
+    """How far the two groups that differ most lie apart, over all attributes, by replicate. Not a number, which passes
+    no gate, where an attribute has not two groups of `LEAST_ROWS` rows; smaller ones are left out."""
+    spreads = [np.ptp(means, axis=0) for means in _judged(slices)]
     return np.asarray(np.max(spreads, axis=0), dtype=np.float64)
 
 
-def least_ratio(by_attribute: Mapping[str, Mapping[str, Floats]]) -> Floats:
-    """The least group's figure over the greatest's, over all attributes, by replicate: 1 where all are alike. The
-    four-fifths rule of the US Uniform Guidelines on Employee Selection Procedures (1978) asks for 0.8."""
-    ratios = []
-    for found in by_attribute.values():
-        figures = np.vstack(list(found.values()))
-        ratios.append(evaluation.divide(figures.min(axis=0), figures.max(axis=0)))
+def least_ratio(slices: Slices) -> Floats:
+    """The least group's figure over the greatest's, over all attributes, by replicate: 1 where all are alike; not a
+    number where `gap` is none. The four-fifths rule of the US Uniform Guidelines on Employee Selection Procedures
+    (1978) asks for 0.8."""
+    ratios = [evaluation.divide(means.min(axis=0), means.max(axis=0)) for means in _judged(slices)]
     return np.asarray(np.min(ratios, axis=0), dtype=np.float64)
+
+
+def _slice(values: Floats | Bools, weights: Floats) -> Slice:
+    return Slice(int(np.count_nonzero(weights[0])), evaluation.mean(values, weights))
+
+
+def _judged(slices: Slices) -> Iterator[Floats]:
+    """The means [groups, replicates] of each attribute's groups that are large enough to compare."""
+    for found in slices.values():
+        means = [group.mean for group in found.values() if group.rows >= LEAST_ROWS]
+        everything = np.vstack([group.mean for group in found.values()])
+        yield np.vstack(means) if len(means) > 1 else np.full_like(everything, np.nan)

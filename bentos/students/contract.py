@@ -2,7 +2,9 @@
 service takes it.
 
 Holds types and bounds only. Fields that are personal data carry the mark `PII`. All that has no mark is a choice among
-given words or a small whole number, so that no name and no number of a person has room in it.
+given words or a small whole number, so that no name and no number of a person has room in it. Together the answers of a
+registration tell most pupils apart all the same: training can't do without them, so masked records are to be kept as
+personal data are, and the prediction log holds none.
 """
 
 from __future__ import annotations
@@ -91,11 +93,11 @@ class Report(Strict):
 
 
 class Person(Strict):
-    """Who somebody is. Masking leaves tokens."""
+    """Who somebody is. Nothing asks, so masking leaves none of it."""
 
-    name: Annotated[Text | None, PII("drop")] = None
-    email: Annotated[Text | None, PII("hash", "email")] = None
-    phone: Annotated[Text | None, PII("hash", "phone")] = None
+    name: Text | None = None
+    email: Text | None = None
+    phone: Text | None = None
 
 
 def _of_different_periods(reports: list[Report]) -> list[Report]:
@@ -115,8 +117,8 @@ class Record(Strict):
     student_id: Annotated[StudentId, PII("hash", "student")]
     course: Course
     time: Time
-    student: Person | None = None
-    guardian: Person | None = None
+    student: Annotated[Person | None, PII("drop")] = None
+    guardian: Annotated[Person | None, PII("drop")] = None
     registration: Registration
     reports: Reports
     absences: Annotated[int, Field(ge=0, le=366)]
@@ -128,13 +130,6 @@ class Record(Strict):
         if max(self.registration.time, *(report.time for report in self.reports), EARLIEST) >= self.time:
             raise PydanticCustomError("ends_early", "must end after its registration and its reports")
         return self
-
-
-class MaskedPerson(Strict):
-    """Who somebody is, as tokens that are equal for equal people."""
-
-    email: Token | None = None
-    phone: Token | None = None
 
 
 class MaskedRegistration(Answers):
@@ -158,8 +153,6 @@ class Masked(Strict):
     student_id: Token
     course: Course
     time: AwareDatetime
-    student: MaskedPerson | None = None
-    guardian: MaskedPerson | None = None
     registration: MaskedRegistration
     reports: Annotated[list[MaskedReport], Field(max_length=2)]
     absences: int | None = None
@@ -187,7 +180,7 @@ class Request(Strict):
 
     course: Course
     student_id: Annotated[StudentId | None, PII("hash", "student")] = None
-    registration: RequestRegistration | None = None
+    registration: Annotated[RequestRegistration | None, PII("drop")] = None
     reports: Annotated[list[RequestReport], Field(max_length=2), AfterValidator(_of_different_periods)] = []  # noqa: RUF012
 
     @model_validator(mode="after")

@@ -9,20 +9,20 @@ at one moment: without reports the early one, with both the late one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.common import classification, evaluation, fairness, regression, skill
+from bentos.common import classification, cross_validation, evaluation, fairness, regression, skill
 from bentos.common import pictures as usual
 from bentos.common.classification import Judged
 from bentos.common.estimator import Arrays, Candidate, Figure, Fold, Picture, Predict, Range, Run, Split, Trial
 from bentos.common.evaluation import Floats
 from bentos.common.tuning import OptunaSearch
-from bentos.students.contract import BEST_GRADE, COURSES, PASSING_GRADE, Masked, split_key
+from bentos.students.contract import BEST_GRADE, COURSES, PASSING_GRADE, Answers, Masked, split_key
 from bentos.students.features import FEATURES, GRADES, arrays
 
 SPLIT = Split(by="hash", train=0.6, dev=0.2)
@@ -46,12 +46,8 @@ BASELINE = Trial("linear", {"alpha": 100.0})
 FOLDS = 5
 LEAST_TO_PASS = PASSING_GRADE - 0.5
 """Grades are whole: a predicted one that rounds to a pass is a pass."""
-ATTRIBUTES: Mapping[str, Callable[[Masked], str]] = {
-    "sex": lambda pupil: pupil.registration.sex,
-    "school": lambda pupil: pupil.registration.school,
-    "address": lambda pupil: pupil.registration.address,
-}
-"""By what the fairness slices are cut."""
+ATTRIBUTES = {name: get_args(Answers.model_fields[name].annotation) for name in ("sex", "school", "address")}
+"""By what the fairness slices are cut, and every group that there is."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +61,11 @@ class Models:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What answers, and what it is compared with."""
+    """What answers, what it is compared with, and the trial that it was fitted by."""
 
     models: Models
     baseline: Models
+    trial: Trial
 
 
 def search(seed: int) -> OptunaSearch:
@@ -89,7 +86,7 @@ def folds(train: Sequence[Masked], dev: Sequence[Masked], seed: int) -> Sequence
 def fit(trial: Trial, train: Sequence[Masked], seed: int) -> Fitted:
     """The three models of the trial's kind. The baseline is fitted where the winner is finished."""
     models = _fit(trial, train, seed)
-    return Fitted(models, models)
+    return Fitted(models, models, trial)
 
 
 def score(fitted: Fitted, dev: Sequence[Masked], seed: int) -> float:
@@ -101,7 +98,7 @@ def score(fitted: Fitted, dev: Sequence[Masked], seed: int) -> float:
 def finish(trial: Trial, train: Sequence[Masked], dev: Sequence[Masked], seed: int) -> Fitted:
     """Fitted on all that is not test, with the baseline beside it."""
     items = [*train, *dev]
-    return Fitted(_fit(trial, items, seed), _fit(BASELINE, items, seed))
+    return Fitted(_fit(trial, items, seed), _fit(BASELINE, items, seed), trial)
 
 
 def convert(fitted: Fitted) -> bytes:
@@ -178,16 +175,39 @@ def reference(fitted: Fitted, items: Sequence[Masked]) -> Arrays:
 
 
 def figures(predict: Predict, test: Sequence[Masked], seed: int) -> Mapping[str, Figure]:
-    """For all pupils and for each course: the error of both grades, F1 of passing, the enrolment's AUC, each with its
-    gain over the baseline; for each slice of pupils what the gaps between groups are made of, and the gaps."""
+    """For all pupils and for each course: the error of both grades, who passes and who fails, the enrolment's AUC, with
+    the gain over the baseline and over who answers without a model; for each slice of pupils what the gaps between
+    groups are made of, and the gaps."""
     answered, known = predict(test), _Known.of(test)
     weights = known.drawn_together(seed)
     found = dict(_accuracy("", answered, known, weights))
     for course in COURSES:
         found |= _accuracy(f"{course}_", answered, known, weights * (known.course == course))
-    for question, drawn in _skills(answered, known, weights).items():
+    skills, base_skills = (_skills(answered, known, weights, kind) for kind in ("", "baseline_"))
+    for question, drawn in skills.items():
         found[f"{question}_skill"] = evaluation.figure(drawn)
+        found[f"{question}_skill_gain_over_linear"] = evaluation.figure(drawn - base_skills[question])
     return found | _fairness(answered, known, weights)
+
+
+def cross_validated(fitted: Fitted, known: Sequence[Masked], seed: int) -> Mapping[str, Figure]:
+    """Of the pupils who fail, the share that is foreseen, by group, and the gap: the test set has too few of them to
+    compare groups by. What was fitted is fitted again, five times, on the other pupils than those that it is judged on;
+    its trial was chosen by some of them, which may flatter the shares a little, and no group before another."""
+    place = {id(pupil): at for at, pupil in enumerate(known)}
+    grade = np.zeros(len(known))
+    for fold in folds(known, (), seed):
+        grade[[place[id(pupil)] for pupil in fold.dev]] = reference(fit(fitted.trial, fold.train, seed), fold.dev)[
+            "grade"
+        ]
+    truth = _Known.of(known)
+    weights = truth.drawn_together(seed)
+    found: dict[str, Figure] = {}
+    for variant, chosen in truth.moments.items():
+        recalls = _slices({"grade": grade}, truth, chosen, weights)["fail_recall"]
+        found |= _by_slice(f"{variant}_fail_recall", recalls, True) | _counts(f"{variant}_failed", recalls)
+        found[f"fairness_{variant}_fail_recall_ratio"] = evaluation.figure(fairness.least_ratio(recalls))
+    return {cross_validation.PREFIX + name: figure for name, figure in found.items()}
 
 
 def compare(candidate: Predict, champion: Predict, test: Sequence[Masked], seed: int) -> Mapping[str, Figure]:
@@ -221,15 +241,30 @@ def pictures(predict: Predict, test: Sequence[Masked], seed: int) -> Sequence[Pi
     drawn += usual.of_classes(
         Judged(known.enrolled[chosen], probability >= 0.5, probability, "one_course", "both_courses")
     )
-    once = np.ones((1, len(test)))
     slices = {
-        f"{group}, {variant}": float(bias[0])
-        for variant, chosen in known.moments.items()
-        for found in fairness.by_group(known.groups, once * chosen, _bias(answered, known)).values()
-        for group, bias in found.items()
+        variant: _slices(answered, known, chosen, np.ones((1, len(test)))) for variant, chosen in known.moments.items()
     }
-    caption = "Above 0 the model expects too much of a group, below 0 too little. Held-out pupils."
-    drawn.append(usual.bars("Mean error by group", slices, "predicted less final grade, in points", caption))
+    errors = {
+        f"{group}, {variant} ({one.rows})": float(one.mean[0])
+        for variant, sliced in slices.items()
+        for found in sliced["mean_error"].values()
+        for group, one in found.items()
+    }
+    caption = "Above 0 the model expects too much of a group, below 0 too little. Held-out pupils, so many in brackets."
+    drawn.append(usual.bars("Mean error by group", errors, "predicted less final grade, in points", caption))
+    recalls = {
+        f"{group}, {variant}": (
+            ("who fail", "expected to fail", "who pass", "expected to pass"),
+            (float(one.rows), float(one.mean[0]), float(other.rows), float(other.mean[0])),
+        )
+        for variant, sliced in slices.items()
+        for attribute in known.groups
+        for (group, one), other in zip(
+            sliced["fail_recall"][attribute].items(), sliced["pass_recall"][attribute].values(), strict=True
+        )
+    }
+    caption = "Held-out pupils: how many fail and how many pass, and the share of each that is expected to."
+    drawn.append(Picture("Foreseen by group", "table", "", "group", recalls, caption))
     return drawn
 
 
@@ -271,6 +306,7 @@ def _graph(model: Any, width: int) -> Any:
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
     from bentos.common import xgboost_converter
+    from bentos.common.graph_merging import OPSETS
 
     xgboost_converter.register()
     rows = FloatTensorType([None, width])
@@ -285,7 +321,7 @@ def _graph(model: Any, width: int) -> Any:
         [("rows", rows)],
         final_types=answers,
         options=options,
-        target_opset=xgboost_converter.TARGET_OPSET,
+        target_opset=OPSETS,
     )
 
 
@@ -296,8 +332,9 @@ class _Known:
     grade: Floats
     enrolled: NDArray[np.bool_]
     course: NDArray[np.str_]
+    second_grade: Floats
     moments: Mapping[str, NDArray[np.bool_]]
-    groups: Mapping[str, NDArray[np.str_]]
+    groups: fairness.Groups
     pupil: NDArray[np.str_]
 
     @classmethod
@@ -307,8 +344,14 @@ class _Known:
             grade=np.array([item.final_grade for item in items], dtype=np.float64),
             enrolled=np.array([item.also_enrolled for item in items]),
             course=np.array([item.course for item in items]),
+            second_grade=np.array([_second_grade(item) for item in items], dtype=np.float64),
             moments={"early": ~late, "late": late},
-            groups={name: np.array([group(item) for item in items]) for name, group in ATTRIBUTES.items()},
+            groups={
+                name: {
+                    group: np.array([getattr(item.registration, name) == group for item in items]) for group in groups
+                }
+                for name, groups in ATTRIBUTES.items()
+            },
             pupil=np.array([split_key(item) for item in items]),
         )
 
@@ -319,36 +362,51 @@ class _Known:
         return evaluation.replicates(len(distinct), seed)[:, owner]
 
 
+def _second_grade(pupil: Masked) -> int:
+    """0 where there is none yet, which nobody looks at."""
+    return next((report.grade for report in pupil.reports if report.period == len(GRADES)), 0)
+
+
 def _floats(answered: Arrays, name: str) -> Floats:
     return answered[name].astype(np.float64)
 
 
-def _skills(answered: Arrays, known: _Known, weights: Floats | None = None) -> dict[str, Floats]:
+def _skills(
+    answered: Arrays, known: _Known, weights: Floats | None = None, kind: Literal["", "baseline_"] = ""
+) -> dict[str, Floats]:
     """By question and replicate, how much more is known than the course's mean."""
     weights = np.ones((1, len(known.grade))) if weights is None else weights
-    found = {
-        variant: skill.of_estimates(known.grade, _floats(answered, f"grade_{variant}"), known.course, weights * chosen)
-        for variant, chosen in known.moments.items()
-    }
-    here = weights * known.moments["early"]
-    found["enrolment"] = skill.of_probabilities(known.enrolled, _floats(answered, "enrolment"), known.course, here)
+    found = {}
+    for variant, chosen in known.moments.items():
+        estimate = _floats(answered, f"{kind}grade_{variant}")
+        found[variant] = skill.of_estimates(known.grade, estimate, known.course, weights * chosen)
+    here, probability = weights * known.moments["early"], _floats(answered, f"{kind}enrolment")
+    found["enrolment"] = skill.of_probabilities(known.enrolled, probability, known.course, here)
     return found
 
 
 def _accuracy(prefix: str, answered: Arrays, known: _Known, weights: Floats) -> dict[str, Figure]:
     found = {}
     for variant, chosen in known.moments.items():
-        here = weights * chosen
+        here, passed = weights * chosen, known.grade >= PASSING_GRADE
         own, base = (_floats(answered, f"{kind}grade_{variant}") for kind in ("", "baseline_"))
         error, base_error = (regression.rmse(known.grade - grade, here) for grade in (own, base))
         found[f"{prefix}{variant}_rmse"] = evaluation.figure(error, greater_is_better=False)
         found[f"{prefix}{variant}_rmse_gain_over_linear"] = evaluation.figure(base_error - error)
-        passed = known.grade >= PASSING_GRADE
-        f1, base_f1 = (classification.f1(grade >= LEAST_TO_PASS, passed, here) for grade in (own, base))
-        fail_f1 = classification.f1(own < LEAST_TO_PASS, ~passed, here)
+        expected = own >= LEAST_TO_PASS
+        f1, f1_of_all = (classification.f1(said, passed, here) for said in (expected, np.ones_like(passed)))
+        fail_f1 = classification.f1(~expected, ~passed, here)
+        recalls = evaluation.recall(expected, passed, here), evaluation.recall(~expected, ~passed, here)
         found[f"{prefix}{variant}_pass_f1"] = evaluation.figure(f1)
-        found[f"{prefix}{variant}_pass_f1_gain_over_linear"] = evaluation.figure(f1 - base_f1)
+        found[f"{prefix}{variant}_pass_f1_gain_over_all_pass"] = evaluation.figure(f1 - f1_of_all)
         found[f"{prefix}{variant}_fail_f1"] = evaluation.figure(fail_f1)
+        found[f"{prefix}{variant}_fail_recall"] = evaluation.figure(recalls[1])
+        found[f"{prefix}{variant}_balanced_accuracy"] = evaluation.figure(np.mean(recalls, axis=0))
+        if variant == "late":
+            as_before = classification.f1(known.second_grade < PASSING_GRADE, ~passed, here)
+            unmoved = regression.rmse(known.grade - known.second_grade, here)
+            found[f"{prefix}{variant}_rmse_gain_over_second_grade"] = evaluation.figure(unmoved - error)
+            found[f"{prefix}{variant}_fail_f1_gain_over_second_grade"] = evaluation.figure(fail_f1 - as_before)
     here = weights * known.moments["early"]
     auc, base_auc = (
         classification.roc_auc(_floats(answered, f"{kind}enrolment"), known.enrolled, here)
@@ -359,40 +417,52 @@ def _accuracy(prefix: str, answered: Arrays, known: _Known, weights: Floats) -> 
     return found
 
 
-def _bias(answered: Arrays, known: _Known) -> fairness.Measure:
-    error = _floats(answered, "grade") - known.grade
-    return lambda weights: evaluation.mean(error, weights)
+def _slices(answered: Arrays, known: _Known, chosen: NDArray[np.bool_], weights: Floats) -> dict[str, fairness.Slices]:
+    """By group: the mean error of the grade in points; of those who pass, and of those who fail, the share that is
+    expected to."""
+    grade, passed = _floats(answered, "grade"), known.grade >= PASSING_GRADE
+    expected = grade >= LEAST_TO_PASS
+    return {
+        "mean_error": fairness.by_group(known.groups, grade - known.grade, chosen, weights),
+        "pass_recall": fairness.by_group(known.groups, expected, chosen & passed, weights),
+        "fail_recall": fairness.by_group(known.groups, ~expected, chosen & ~passed, weights),
+    }
 
 
 def _fairness(answered: Arrays, known: _Known, weights: Floats) -> dict[str, Figure]:
-    """By group: the mean error of the grade in points; of those who pass, the share that is expected to; and by how
-    much the enrolment's probability exceeds the share that enrols. Their gaps between groups of one attribute."""
-    passed = known.grade >= PASSING_GRADE
-    expected = _floats(answered, "grade") >= LEAST_TO_PASS
-    surplus = _floats(answered, "enrolment") - known.enrolled
+    """The slices of each variant, and by how much the enrolment's probability exceeds the share that enrols; how many
+    pupils of a group pass and how many fail; and the gaps between groups of one attribute."""
     found: dict[str, Figure] = {}
     for variant, chosen in known.moments.items():
-        here = weights * chosen
-        biases = fairness.by_group(known.groups, here, _bias(answered, known))
-        recalls = fairness.by_group(known.groups, here, lambda drawn: evaluation.recall(expected, passed, drawn))
-        found |= _by_slice(f"{variant}_mean_error", biases, None) | _by_slice(f"{variant}_pass_recall", recalls, True)
-        gap, ratio = fairness.gap(biases), fairness.least_ratio(recalls)
-        found[f"fairness_{variant}_mean_error_gap"] = evaluation.figure(gap, greater_is_better=False)
+        slices = _slices(answered, known, chosen, weights)
+        for measure, sliced in slices.items():
+            found |= _by_slice(f"{variant}_{measure}", sliced, None if measure == "mean_error" else True)
+        found |= _counts(f"{variant}_passed", slices["pass_recall"]) | _counts(
+            f"{variant}_failed", slices["fail_recall"]
+        )
+        ratio = fairness.least_ratio(slices["pass_recall"])
         found[f"fairness_{variant}_pass_recall_ratio"] = evaluation.figure(ratio)
-    surpluses = fairness.by_group(
-        known.groups, weights * known.moments["early"], lambda drawn: evaluation.mean(surplus, drawn)
-    )
+        gap = fairness.gap(slices["mean_error"])
+        found[f"fairness_{variant}_mean_error_gap"] = evaluation.figure(gap, greater_is_better=False)
+    surplus = _floats(answered, "enrolment") - known.enrolled
+    surpluses = fairness.by_group(known.groups, surplus, known.moments["early"], weights)
     found |= _by_slice("enrolment_mean_error", surpluses, None)
     gap = fairness.gap(surpluses)
     found["fairness_enrolment_mean_error_gap"] = evaluation.figure(gap, greater_is_better=False)
     return found
 
 
-def _by_slice(
-    name: str, by_attribute: Mapping[str, Mapping[str, Floats]], greater_is_better: bool | None
-) -> dict[str, Figure]:
+def _by_slice(name: str, slices: fairness.Slices, greater_is_better: bool | None) -> dict[str, Figure]:
     return {
-        f"{name}_{attribute}_{group}": evaluation.figure(drawn, greater_is_better=greater_is_better)
-        for attribute, found in by_attribute.items()
-        for group, drawn in found.items()
+        f"{name}_{attribute}_{group}": evaluation.figure(one.mean, greater_is_better=greater_is_better)
+        for attribute, found in slices.items()
+        for group, one in found.items()
+    }
+
+
+def _counts(name: str, slices: fairness.Slices) -> dict[str, Figure]:
+    return {
+        f"{name}_{attribute}_{group}": Figure(one.rows, greater_is_better=None)
+        for attribute, found in slices.items()
+        for group, one in found.items()
     }

@@ -66,9 +66,12 @@ def test_people_in_the_shipped_batches_can_not_be_anybody() -> None:
         assert re.fullmatch(r"\+1 202-555-01[0-9]{2}", one["guardian"]["phone"])
 
 
-def test_masking_leaves_tokens_alone_of_people_and_gives_a_pupil_one_in_both_courses(tmp_path: Path) -> None:
+def test_masking_leaves_one_token_of_a_pupil_the_same_in_both_courses_and_nothing_else_of_people(
+    tmp_path: Path,
+) -> None:
     masked = masker(Record, KEY.encode())(Record.model_validate_json(json.dumps(document(**CANARIES))))
-    assert re.search("canary|555-01|S[0-9]{5}", json.dumps(masked), re.IGNORECASE) is None
+    assert re.search("canary|555-01|S[0-9]{5}|email|phone", json.dumps(masked), re.IGNORECASE) is None
+    assert not {"student", "guardian"} & set(masked)
     Masked.model_validate_json(json.dumps(masked))
     times = Counter(pupil.student_id for pupil in read_masked(tmp_path))
     assert Counter(times.values())[2] > 350
@@ -99,6 +102,14 @@ def test_a_document_that_is_no_pupil_is_refused_without_repeating_it(changes: di
 )
 def test_a_request_names_a_pupil_or_holds_a_registration(content: dict[str, Any]) -> None:
     assert "must hold a registration, or a student_id alone" in refusal(Request, content)
+
+
+def test_what_is_kept_of_a_request_holds_no_answers() -> None:
+    """They tell a pupil apart whose id is a token or was not given."""
+    request = Request.model_validate({**EXAMPLE, "student_id": "S10001"})
+    kept = masker(Request, KEY.encode())(request)
+    assert set(kept) == {"course", "student_id", "reports"}
+    assert kept["student_id"].startswith("student:")
 
 
 def test_a_pupil_in_a_course_is_one_record_and_a_pupils_courses_are_split_together(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bentos.common import ndjson
-from bentos.common.estimator import Trial
+from bentos.common.estimator import Figure, Trial
 from bentos.common.room import load_room
 from bentos.common.session import OnnxModel
 from bentos.students import estimator
@@ -171,6 +172,53 @@ def test_a_model_that_says_each_courses_mean_has_no_skill_and_one_that_knows_has
     assert perfect["fairness_late_mean_error_gap"].value == 0
 
 
+TRIVIAL: dict[str, Callable[[Masked], tuple[float, float]]] = {
+    "all pass, and all take both": lambda pupil: (10.0, 1.0),
+    "all fail, and none takes both": lambda pupil: (0.0, 0.0),
+    "the course's mean and its share": lambda pupil: (10.4, 0.94) if pupil.course == "mathematics" else (11.9, 0.57),
+    "those in mathematics fail": lambda pupil: (9.0, 0.94) if pupil.course == "mathematics" else (12.0, 0.57),
+}
+"""What can be said of a pupil's grade and enrolment without a model."""
+
+
+@pytest.mark.parametrize("answer", TRIVIAL.values(), ids=TRIVIAL)
+def test_whoever_answers_without_a_model_misses_a_gate_on_each_question(
+    answer: Callable[[Masked], tuple[float, float]], pupils: list[Masked]
+) -> None:
+    """Not the gates on fairness, which it may well pass, and not those on what it gains over another model."""
+
+    def trivial(items: Any) -> dict[str, NDArray[Any]]:
+        grades, enrolment = zip(*map(answer, items), strict=True)
+        return answers(np.array(grades), np.array(enrolment))
+
+    figures, problem = estimator.figures(trivial, at_both_moments(pupils), 7), load_room("students").problem
+    held = [name for name in problem.gates if name in figures and "fairness" not in name and "_gain_" not in name]
+    missed = [name for name in held if not problem.gate(name, figures[name].value).passed]
+    for question in ("early_skill", "late_skill", "enrolment_skill"):
+        assert question in missed
+    for course in ("mathematics", "portuguese"):
+        for name in (f"{course}_late_balanced_accuracy", f"{course}_enrolment_auc"):
+            assert figures[name].value == pytest.approx(0.5)
+            assert name in missed
+
+
+def test_saying_that_all_pass_gains_nothing_over_saying_so_and_repeating_the_second_grade_nothing_over_it(
+    pupils: list[Masked],
+) -> None:
+    known = at_both_moments(pupils)
+
+    def repeat(items: Any) -> dict[str, NDArray[Any]]:
+        grades = np.array([float(item.reports[1].grade if item.reports else 20) for item in items])
+        return answers(grades, np.array([float(item.also_enrolled) for item in items]))
+
+    figures = estimator.figures(repeat, known, 7)
+    assert figures["early_pass_f1"].value > 0.85
+    assert figures["early_pass_f1_gain_over_all_pass"].value == 0
+    assert figures["late_rmse_gain_over_second_grade"].value == 0
+    assert figures["late_fail_f1_gain_over_second_grade"].value == 0
+    assert figures["mathematics_late_balanced_accuracy"].value > 0.85
+
+
 def test_a_model_that_expects_two_points_less_of_one_school_has_a_gap_of_two_points(pupils: list[Masked]) -> None:
     known = at_both_moments(pupils)
 
@@ -186,6 +234,24 @@ def test_a_model_that_expects_two_points_less_of_one_school_has_a_gap_of_two_poi
     problem = load_room("students").problem
     for gate in ("fairness_early_mean_error_gap", "fairness_early_pass_recall_ratio"):
         assert not problem.gate(gate, figures[gate].value).passed
+
+
+def test_pupils_of_one_school_alone_have_no_gap_between_schools_and_pass_no_gate_on_one(pupils: list[Masked]) -> None:
+    """Nor do those of a class too small to say anything of it."""
+    few = [pupil for pupil in pupils if pupil.registration.school == "MS"][:5]
+    alone = [pupil for pupil in pupils if pupil.registration.school == "GP"]
+
+    def know(items: Any) -> dict[str, NDArray[Any]]:
+        grades = np.array([float(item.final_grade) for item in items])
+        return answers(grades, np.array([float(item.also_enrolled) for item in items]))
+
+    problem = load_room("students").problem
+    gates = [name for name in problem.gates if name.startswith("fairness_")]
+    assert gates
+    for school in (alone, alone + few):
+        figures = estimator.figures(know, at_both_moments(school), 7)
+        assert not [name for name in gates if problem.gate(name, figures[name].value).passed]
+    assert figures["late_passed_school_MS"].value + figures["late_failed_school_MS"].value == 5
 
 
 def test_figures_hold_each_course_each_variant_each_slice_and_the_gain_over_the_baseline(
@@ -204,6 +270,13 @@ def test_figures_hold_each_course_each_variant_each_slice_and_the_gain_over_the_
         assert 0.5 < found[f"{course}_enrolment_auc"].value <= 1
     for group in ("sex_F", "sex_M", "school_GP", "school_MS", "address_urban", "address_rural"):
         assert f"late_mean_error_{group}" in found and f"enrolment_mean_error_{group}" in found
+        assert found[f"late_failed_{group}"].value > 0
+    for variant in ("early", "late"):
+        passed, failed = (
+            found[f"{variant}_{count}_sex_F"].value + found[f"{variant}_{count}_sex_M"].value
+            for count in ("passed", "failed")
+        )
+        assert passed + failed == len(pupils[1::2])
     assert found["late_rmse"].value < found["early_rmse"].value
     gains = estimator.compare(served, served, at_both_moments(pupils[1::2]), 7)
     assert {name: figure.value for name, figure in gains.items()} == {
@@ -211,6 +284,54 @@ def test_figures_hold_each_course_each_variant_each_slice_and_the_gain_over_the_
         "champion_late_skill_gain": 0,
         "champion_enrolment_skill_gain": 0,
     }
+
+
+@pytest.fixture
+def over_folds(
+    fitted: estimator.Fitted, pupils: list[Masked], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[Masked], float]], Mapping[str, Figure]]:
+    """Figures over folds of a model that says this grade of a pupil, which no fold has learnt from."""
+    seen: list[set[str]] = []
+
+    def learn(trial: Trial, train: Any, seed: int) -> estimator.Fitted:
+        assert trial == fitted.trial
+        seen.append({split_key(pupil) for pupil in train})
+        return fitted
+
+    def judged(grade: Callable[[Masked], float]) -> Mapping[str, Figure]:
+        def say(_: estimator.Fitted, items: Any) -> dict[str, NDArray[Any]]:
+            assert not seen[-1] & {split_key(pupil) for pupil in items}
+            return {"grade": np.array([grade(item) for item in items])}
+
+        monkeypatch.setattr(estimator, "fit", learn)
+        monkeypatch.setattr(estimator, "reference", say)
+        found = estimator.cross_validated(fitted, at_both_moments(pupils), 7)
+        assert len(seen) == estimator.FOLDS
+        return found
+
+    return judged
+
+
+def test_over_folds_every_pupil_who_fails_is_judged_by_a_model_that_has_not_seen_it(
+    over_folds: Callable[[Callable[[Masked], float]], Mapping[str, Figure]], pupils: list[Masked]
+) -> None:
+    found = over_folds(lambda pupil: float(pupil.final_grade))
+    failed = sum(pupil.final_grade < 10 for pupil in pupils)
+    for attribute, groups in estimator.ATTRIBUTES.items():
+        counts = [found[f"cross_validated_late_failed_{attribute}_{group}"].value for group in groups]
+        assert sum(counts) == failed and min(counts) > 50
+        assert {found[f"cross_validated_late_fail_recall_{attribute}_{group}"].value for group in groups} == {1}
+    assert found["cross_validated_fairness_late_fail_recall_ratio"].value == 1
+
+
+def test_a_model_that_finds_the_girls_who_fail_and_overlooks_the_boys_passes_no_gate(
+    over_folds: Callable[[Callable[[Masked], float]], Mapping[str, Figure]],
+) -> None:
+    found = over_folds(lambda pupil: 10.0 if pupil.registration.sex == "M" else float(pupil.final_grade))
+    recalls = [found[f"cross_validated_late_fail_recall_sex_{sex}"].value for sex in ("F", "M")]
+    gate = "cross_validated_fairness_late_fail_recall_ratio"
+    assert (recalls, found[gate].value) == ([1, 0], 0)
+    assert not load_room("students").problem.gate(gate, found[gate].value).passed
 
 
 def test_a_request_with_a_full_record_gets_the_vector_of_the_pupil_it_is_about(pupils: list[Masked]) -> None:
