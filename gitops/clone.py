@@ -12,6 +12,8 @@ from gitops.repository import GitopsRepository, Snapshot
 
 NORMAL = "100644"
 _GONE = "000000"
+_CONFLICT = 1
+"""What `git merge-tree` ends with where it merged, but not without contradictions."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,19 @@ class Clone(GitopsRepository):
         return found.decode().split()[-1]
 
     def merged(self, head: str) -> Snapshot:
-        """What the base would be with `head` merged into it. Raises `ReleaseError` where they contradict each other."""
+        """What the base would be with `head` merged into it. Raises `ReleaseError` where they contradict each other,
+        and where git can't merge at all."""
         base, commit = self.head(), self.revision(head)
         if self.contains(base, commit):
             return Snapshot(self, commit)
         try:
             merged = git.run(self.cache, "merge-tree", "--write-tree", base, commit)
         except git.GitError as failure:
+            if failure.code != _CONFLICT:
+                raise ReleaseError(
+                    f"git could not merge {head} into {self.branch}: {failure.message}",
+                    "`bakehouse release check` needs git 2.38 or newer.",
+                ) from failure
             raise ReleaseError(
                 f"{head} can't be merged into {self.branch}: what it changes was changed there as well.",
                 "Close the pull request, delete its branch, and promote again.",

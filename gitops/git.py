@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bakehouse.errors import ReleaseError
 
 NETWORK_TIMEOUT_SECONDS = 120.0
+_GRACE_SECONDS = 1.0
 _LONGEST_HEADER = 200
 
 # What a caller's hook or shell may have set, and what would make git look at another repository than the one named.
@@ -44,7 +46,7 @@ _OPTIONS = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}=
 
 
 class GitError(ReleaseError):
-    """A git process that ended with another code than 0; `stderr` is what it said. `explain` says more of it where it
+    """A git process that ended with another `code` than 0; `stderr` is what it said. `explain` says more of it where it
     was about the GitOps repository rather than our copy."""
 
     def __init__(self, arguments: Sequence[str], code: int, stderr: str) -> None:
@@ -52,6 +54,7 @@ class GitError(ReleaseError):
             f"git {arguments[0]} ended with code {code}: {_said(stderr)}",
             "If it happens again, delete the folder `git` in the state folder: it is only a copy.",
         )
+        self.code = code
         self.stderr = stderr
 
 
@@ -76,29 +79,44 @@ def run(
 ) -> bytes:
     """Run git and return what it printed. Raises `GitError`, and `ReleaseError` where git itself is missing or hangs.
 
-    The process gets a session of its own, so that ssh can't ask on the terminal either. `keep_open` are file
-    descriptors that it inherits (a lock that must outlive us when we are killed).
+    The process gets a session of its own, so that ssh can't ask on the terminal either, and so that what it started
+    (ssh, or git's part for https) ends with it. `keep_open` are file descriptors that it inherits (a lock that must
+    outlive us when we are killed).
     """
     try:
-        done = subprocess.run(
+        with subprocess.Popen(
             command(directory, arguments),
-            input=stdin,
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=environment(extra),
-            timeout=timeout,
             start_new_session=True,
             pass_fds=keep_open,
-            check=False,
-        )
+        ) as process:
+            try:
+                printed, complaint = process.communicate(stdin, timeout)
+            except BaseException:  # Ctrl-C as well
+                _end_group(process)
+                raise
     except FileNotFoundError as error:
         raise ReleaseError("git was not found.", "Install git 2.30 or newer.") from error
     except subprocess.TimeoutExpired as error:
         raise ReleaseError(
             f"git {arguments[0]} did not answer within {timeout:.0f} s.", "Check the connection and try again."
         ) from error
-    if done.returncode != 0:
-        raise GitError(arguments, done.returncode, done.stderr.decode(errors="replace"))
-    return done.stdout
+    if process.returncode != 0:
+        raise GitError(arguments, process.returncode, complaint.decode(errors="replace"))
+    return printed
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End git and everything that it started, which may hold a lock of ours or of the repository; first so that each
+    can take its own locks away."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -169,6 +187,16 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
         "Check the credentials that git uses for it.",
     ),
     (
+        r"\.lock': File exists",
+        "The GitOps repository {url} is locked: {said}",
+        "If nobody is at work on it, a git that was killed left that file behind: remove it.",
+    ),
+    (
+        r"cannot create '|refname conflict",
+        "The GitOps repository {url} can't have a branch {branch}: another one's name is in its way: {said}",
+        "Rename or delete that one.",
+    ),
+    (
         r"by hook|hook declined|protected branch|remote rejected",
         "The GitOps repository {url} refused the commit: {said}",
         "Look at its branch protection and hooks.",
@@ -205,7 +233,7 @@ def explain(failure: GitError, url: str, branch: str) -> ReleaseError:
 def _said(stderr: str) -> str:
     """The line of git's complaint that says most: a rejection, an error, else the first one."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    for marker in ("! [", "remote: error", "fatal:", "error:"):
+    for marker in ("remote: error", "! [", "fatal:", "error:"):
         for line in lines:
             if marker in line:
                 return line

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import itertools
+import math
 import os
 import random
 import shutil
@@ -30,6 +31,8 @@ PROPOSALS = "promote/"
 ROLLBACKS = "rollback/"
 RETRY_SECONDS = 60.0
 _LOCK_SECONDS = 60.0
+_HELD_SECONDS = 5.0
+"""So long somebody else's push may hold the branch without landing."""
 _FALLBACK_IDENTITY = ("Bakehouse", "bakehouse@localhost")
 
 
@@ -179,9 +182,10 @@ class GitopsRepository:
         """Land what `plan` makes of the head, or return None where it makes nothing of it.
 
         A push that lost a race is planned anew on the new head, so a plan checks its own conditions each time; but
-        when one of the folders in `watch` was changed meanwhile, a `ReleaseError` names the commit that did it.
+        when one of the folders in `watch` was changed meanwhile, a `ReleaseError` names the commit that did it. Where
+        the head stays where it is, there was no race, and a `ReleaseError` says why git refused.
         """
-        deadline = time.monotonic() + RETRY_SECONDS
+        deadline, stuck = time.monotonic() + RETRY_SECONDS, math.inf
         first = snapshot = Snapshot(self, self.fetch())
         for attempt in itertools.count():
             change = self._planned(plan, watch, first, snapshot)
@@ -196,8 +200,12 @@ class GitopsRepository:
                 head = self.fetch()
                 if self.contains(made, head):
                     return self.commit_at(made)
-                if head == snapshot.revision and not _is_lost_race(failure):
+                if head != snapshot.revision:
+                    stuck = math.inf
+                elif not _may_pass(failure) or time.monotonic() > stuck:
                     raise git.explain(failure, self.url, self.branch) from failure
+                else:
+                    stuck = min(stuck, time.monotonic() + _HELD_SECONDS)
                 if time.monotonic() > deadline:
                     raise ReleaseError(
                         f"{change.subject}: others kept landing commits for {RETRY_SECONDS:.0f} s.", "Try again."
@@ -212,7 +220,7 @@ class GitopsRepository:
         try:
             self._push(made, branch)
         except git.GitError as failure:
-            if _is_lost_race(failure):
+            if _is_taken(failure):
                 raise ReleaseError(
                     f"The branch {branch} exists already and holds something else.",
                     f"Merge it, or delete it (`git push URL --delete {branch}`), and try again.",
@@ -276,9 +284,10 @@ class GitopsRepository:
             for path, wanted in change.files.items():
                 oid = wanted.oid if isinstance(wanted, Blob) else written.get(path, "0" * 40)
                 rows.append(f"{'0' if wanted is None else '100644'} {oid}\t{path}\0")
-            git.run(self.cache, "update-index", "-z", "--index-info", stdin="".join(rows).encode(), extra=index)
+            index_rows = "".join(rows).encode(errors="surrogateescape")  # a name in git need not be UTF-8
+            git.run(self.cache, "update-index", "-z", "--index-info", stdin=index_rows, extra=index)
             tree = git.run(self.cache, "write-tree", extra=index).decode().strip()
-        message = change.message().encode()
+        message = change.message().encode(errors="replace")
         arguments = ("commit-tree", tree, "-p", parent)
         return git.run(self.cache, *arguments, stdin=message, extra=self._identity()).decode().strip()
 
@@ -374,15 +383,13 @@ class GitopsRepository:
         return found
 
 
-def _is_lost_race(failure: git.GitError) -> bool:
-    """Whether a push was refused because somebody else's landed first, rather than for a reason that would persist."""
-    return any(
-        sign in failure.stderr
-        for sign in (
-            "fetch first",
-            "non-fast-forward",
-            "cannot lock ref",
-            "failed to update ref",
-            "incorrect old value",
-        )
-    )
+def _may_pass(failure: git.GitError) -> bool:
+    """Whether a push was refused because somebody else's landed first or is about to, rather than for a reason that is
+    plainly another."""
+    signs = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value")
+    return any(sign in failure.stderr for sign in signs)
+
+
+def _is_taken(failure: git.GitError) -> bool:
+    """Whether a push was refused because there is a branch of that name."""
+    return any(sign in failure.stderr for sign in ("fetch first", "non-fast-forward", "reference already exists"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from bakehouse.errors import BakehouseError, ReleaseError
 from gitops.commits import Change
-from gitops.repository import GitopsRepository, Snapshot
+from gitops.repository import RETRY_SECONDS, GitopsRepository, Snapshot
 from tests.gitops_world import World, commit_files
 
 NOTE = "environments/staging/settings/note.txt"
@@ -226,6 +229,66 @@ def test_a_proposal_never_replaces_another(world: World) -> None:
     with pytest.raises(ReleaseError, match="branch promote/x exists already"):
         repository.propose(Change("Second", {NOTE: b"second"}), "promote/x")
     assert world.git("rev-parse", "promote/x") == first.sha
+
+
+def test_a_branch_that_a_proposals_name_cannot_stand_beside_is_named(world: World) -> None:
+    repository = GitopsRepository.open()
+    repository.fetch()
+    world.git("branch", "promote", "main")
+    with pytest.raises(ReleaseError, match="can't have a branch promote/x.*in its way.*Rename or delete"):
+        repository.propose(Change("Maybe", {NOTE: b"maybe"}), "promote/x")
+
+
+def test_a_lock_that_stays_is_named_soon_rather_than_taken_for_a_race(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitops.repository._HELD_SECONDS", 0.5)
+    repository = GitopsRepository.open()
+    head = repository.fetch()
+    lock = world.bare / "refs/heads/main.lock"
+    lock.touch()
+    started = time.monotonic()
+    with pytest.raises(ReleaseError, match=r"is locked: .*main\.lock.*remove it"):
+        commit_files(repository, {NOTE: "new"})
+    assert time.monotonic() - started < RETRY_SECONDS / 2
+    lock.unlink()
+    assert repository.fetch() == head
+
+
+def test_a_lock_that_is_held_for_a_moment_is_waited_for(world: World) -> None:
+    repository = GitopsRepository.open()
+    repository.fetch()
+    lock = world.bare / "refs/heads/main.lock"
+    lock.touch()
+    later = threading.Timer(1.0, lock.unlink)
+    later.start()
+    assert commit_files(repository, {NOTE: "new"}).subject == "By hand"
+    later.join()
+
+
+def test_git_that_hangs_ends_with_what_it_started_which_would_hold_the_cache(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second try finds the cache free."""
+    transport = tmp_path / "bin" / "git-remote-slow"
+    transport.parent.mkdir()
+    transport.write_text("#!/bin/sh\nexec sleep 600\n")
+    transport.chmod(0o755)
+    monkeypatch.setenv("PATH", str(transport.parent), prepend=os.pathsep)
+    monkeypatch.setattr("gitops.git.NETWORK_TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr("gitops.repository._LOCK_SECONDS", 10.0)
+    repository = GitopsRepository.open("slow::anywhere")
+    for _ in range(2):
+        with pytest.raises(ReleaseError, match="did not answer within 2 s"):
+            repository.fetch()
+
+
+def test_a_file_whose_name_is_no_utf8_is_written_and_kept(world: World) -> None:
+    repository = GitopsRepository.open()
+    name = os.fsdecode(b"environments/staging/settings/caf\xe9.txt")
+    commit_files(repository, {name: "coffee"})
+    commit_files(repository, {NOTE: "new"}, f"Beside {name}")
+    assert repository.at(repository.fetch()).text(name) == "coffee"
 
 
 def test_two_first_uses_at_once_make_one_repository(world: World, checkout: Path) -> None:
