@@ -123,6 +123,7 @@ class _Delivery:
         self._earlier = recorded()
         self._head: str | None = None
         self._message = ""
+        self._recorded = True
         self._stopping = asyncio.Event()
         self._fronts = {
             name: Front(name, chosen.host, address.port, partial(self._seen, name))
@@ -157,6 +158,11 @@ class _Delivery:
         acted_upon: str | None = None
         self._record()
         while not self._stopping.is_set():
+            for task in self._tasks.values():
+                if task.done():  # none ends by itself: what it raised must not pass in silence
+                    task.result()
+            if not self._recorded:
+                self._record()
             await self._look_at_git()
             if self._head is not None and self._settled():
                 if once:
@@ -169,14 +175,14 @@ class _Delivery:
         return []
 
     async def _look_at_git(self) -> None:
-        """Take over what the head wants, where it moved. A repository that can't be reached changes nothing."""
+        """Take over what the head wants, where it moved. Where it can't be reached or copied, all stays as it is."""
         try:
             head = await asyncio.to_thread(_head_of, self._repository)
             if head == self._head:
                 self._say("")
                 return
             wanted = await asyncio.to_thread(desired, self._repository, tuple(self._fronts))
-        except BakehouseError as error:
+        except (BakehouseError, OSError) as error:
             self._say(str(error))
             return
         self._head = head
@@ -231,7 +237,15 @@ class _Delivery:
             self._record()
 
     def _record(self) -> None:
-        record(self._head, tuple(self._all_seen()), self._message)
+        """Say what is seen. Where that can't be written, `_follow` tries again, and what answers goes on answering."""
+        try:
+            record(self._head, tuple(self._all_seen()), self._message)
+        except OSError as error:
+            if self._recorded:
+                logger.warning("what is seen can't be recorded: %s", error)
+            self._recorded = False
+        else:
+            self._recorded = True
 
 
 def desired(repository: GitopsRepository, environments: Sequence[str]) -> dict[tuple[str, str], Wanted]:
@@ -310,9 +324,9 @@ class AfterSync:
         if arguments[0] == "python":  # this one, whatever is first on the PATH
             arguments[0] = sys.executable
         log = workspace.state() / "logs" / "after_sync.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            try:
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("ab") as output:
                 process = await asyncio.create_subprocess_exec(
                     "nice",
                     *arguments,
@@ -322,9 +336,9 @@ class AfterSync:
                     cwd=workspace.root(),
                     start_new_session=True,
                 )
-            except OSError as error:
-                logger.warning("after_sync can't be run: %s", error)
-                return
+        except OSError as error:
+            logger.warning("after_sync can't be run: %s", error)
+            return
         try:
             code = await process.wait()
         except asyncio.CancelledError:

@@ -172,7 +172,7 @@ class Deployment:
                 return  # git wants something else by now
             self._switch(candidate)
             candidate = None
-        except BakehouseError as error:
+        except (BakehouseError, OSError) as error:  # a full disk, too, is no reason to stop the one that answers
             self._give_up(target, f"{version} did not come up: {error}")
             return
         finally:

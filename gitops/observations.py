@@ -6,7 +6,6 @@ Holds the document and how it is written and read, not what makes it so (`gitops
 from __future__ import annotations
 
 import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -113,9 +112,9 @@ def record(head: str | None, deployments: tuple[Observation, ...], message: str 
     )
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".state-", delete=False, encoding="utf-8") as stream:
-        stream.write(document.model_dump_json(indent=2) + "\n")
-    Path(stream.name).replace(path)
+    draft = path.with_name(".state.json")  # one name: where the disk is full, no more than one is left behind
+    draft.write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
 
 
 def _path() -> Path:

@@ -46,15 +46,16 @@ LITTLE_PATIENCE = 10.0
 class Delivery:
     """`bakehouse deliver` in a process of its own."""
 
-    def __init__(self, log: Path, checkout: Path) -> None:
+    def __init__(self, log: Path, checkout: Path, code: str = DELIVER) -> None:
         self._log = log
         self._checkout = checkout
+        self._code = code
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
         with self._log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", DELIVER, *arguments],
+                [sys.executable, "-c", self._code, *arguments],
                 env={**os.environ, "PYTHONPATH": str(self._checkout)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -262,6 +263,64 @@ def test_a_release_whose_image_is_missing_or_was_changed_leaves_the_old_one_answ
     seen = wait_for("staging", lambda seen: seen.status == "failed" and wants(seen, commit))
     assert "digest" in seen.message
     assert get(f"{url}/predict")["model_version"] == 1
+
+
+@pytest.mark.parametrize("what", ["unpacked", "logged"])
+def test_what_the_machine_refuses_leaves_the_old_one_answering_and_the_next_one_comes_up(
+    delivery: Delivery, tmp_path: Path, state: Path, what: str
+) -> None:
+    """A full disk fails the same calls; here something else stands where they write."""
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    url = wait_for("staging", lambda seen: seen.in_sync).url
+    before = get(f"{url}/predict")["pid"]
+    second = fake_bento.build(tmp_path, 2)
+    if what == "unpacked":
+        (state / "run" / second.image.digest.removeprefix("sha256:")).touch()
+    else:
+        (state / "logs" / "staging" / "orders-2.log").mkdir()
+    fake_bento.commit("staging", second)
+    seen = wait_for("staging", lambda seen: seen.status == "failed")
+    assert "version 2 did not come up: [Errno" in seen.message
+    assert get(f"{url}/predict")["pid"] == before
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 3))
+    wait_for("staging", runs(3))
+
+
+def test_once_ends_where_the_machine_refuses_to_start_a_release(
+    delivery: Delivery, tmp_path: Path, state: Path
+) -> None:
+    (state / "logs" / "staging" / "orders-1.log").mkdir(parents=True)
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start("--once")
+    assert delivery.finish() == 1
+    assert "staging/orders: version 1 did not come up: [Errno" in delivery.said()
+
+
+def test_what_is_seen_is_recorded_late_where_it_cannot_be_written_at_once(
+    delivery: Delivery, tmp_path: Path, state: Path
+) -> None:
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    url = wait_for("staging", lambda seen: seen.in_sync).url
+    document = state / "delivery" / "state.json"
+    document.unlink()
+    (document / "in the way").mkdir(parents=True)
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 2))
+    wait_until(lambda: get(f"{url}/predict")["model_version"] == 2)
+    assert delivery.said().count("what is seen can't be recorded") == 1
+    shutil.rmtree(document)
+    wait_for("staging", runs(2))
+
+
+def test_a_defect_ends_the_delivery_loudly(laptop: Path, tmp_path: Path, checkout: Path) -> None:
+    """What nobody foresaw is no reason to go on as if one model had never been there."""
+    broken = DELIVER.replace("from tests.fake_bento import start", "def start(bento, port): raise ZeroDivisionError")
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery = Delivery(tmp_path / "deliver.log", checkout, broken)
+    delivery.start()
+    assert delivery.finish() == 1
+    assert "ZeroDivisionError" in delivery.said()
 
 
 def test_a_document_that_is_no_release_leaves_the_old_one_answering_and_other_models_moving(
@@ -483,6 +542,17 @@ def test_after_a_commit_was_acted_upon_the_named_command_runs_and_its_failure_ha
     wait_for("staging", runs(2))
     wait_until(lambda: log.read_text() == "mirrored\n" * 2)
     wait_until(lambda: "after_sync ended with exit code 3" in delivery.said())
+
+
+def test_a_named_command_whose_log_cannot_be_written_harms_nothing(
+    delivery: Delivery, laptop: Path, ports: dict[str, int], tmp_path: Path, state: Path
+) -> None:
+    configure(laptop, ports, after_sync="true")
+    (state / "logs" / "after_sync.log").mkdir(parents=True)
+    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
+    delivery.start()
+    wait_until(lambda: "after_sync can't be run" in delivery.said())
+    assert delivery.end() == 0
 
 
 def configure(root: Path, ports: dict[str, int], **more: Any) -> None:
