@@ -114,7 +114,8 @@ def permutation_importance(
     """How far the `output` moves, on average and in its own unit, when one column of the input `matrix` [rows, names]
     is shuffled among the rows (Breiman 2001, on the answer itself instead of a loss). Greatest first."""
     generator = np.random.default_rng(seed)
-    answered = run(arrays)[output].astype(np.float64)
+    # Some converters give a number by row as a column, [rows, 1].
+    answered = run(arrays)[output].astype(np.float64).ravel()
     moved: dict[str, float] = {}
     for column, name in enumerate(names):
         shuffled = np.tile(arrays[matrix], (repetitions, 1, 1))
@@ -122,7 +123,7 @@ def permutation_importance(
             block[:, column] = generator.permutation(block[:, column])
         stacked = {key: np.concatenate([array] * repetitions) for key, array in arrays.items()}
         stacked[matrix] = shuffled.reshape(-1, len(names))
-        moved[name] = float(np.abs(run(stacked)[output] - np.tile(answered, repetitions)).mean())
+        moved[name] = float(np.abs(run(stacked)[output].ravel() - np.tile(answered, repetitions)).mean())
     return dict(sorted(moved.items(), key=lambda item: item[1], reverse=True))
 
 

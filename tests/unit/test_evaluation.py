@@ -126,6 +126,19 @@ def test_importance_finds_the_one_feature_that_matters() -> None:
     assert found["a"] == found["c"] == 0
 
 
+def test_importance_is_the_same_of_an_output_that_is_a_column() -> None:
+    arrays: Arrays = {"features": np.random.default_rng(7).normal(size=(50, 2)).astype(np.float32)}
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        rows = inputs["features"].sum(axis=1)
+        return {"row": rows, "column": rows[:, None]}
+
+    by_row, by_column = (
+        evaluation.permutation_importance(run, arrays, "features", "ab", output, seed=0) for output in ("row", "column")
+    )
+    assert by_row == by_column
+
+
 def test_importance_leaves_the_inputs_as_they_were() -> None:
     arrays: Arrays = {"features": np.arange(6, dtype=np.float32).reshape(3, 2), "other": np.arange(3)}
     before = {name: array.copy() for name, array in arrays.items()}
