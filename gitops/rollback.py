@@ -101,8 +101,7 @@ def roll_back(
             bound={"Rolled-Back-From": str(left or "none"), "Restored-From": revision},
         )
         outcome[:] = [Rollback("rolled back", place, release, left, "", back.hold, back.untouched)]
-        taken = current.commit if current is not None else None
-        why = back.hold.reason
+        taken, why = history.touches[0].commit, back.hold.reason
         requests[:] = [Request(place, release.model_version, back.change, taken, why, back.untouched)]
         return back.change
 

@@ -18,21 +18,19 @@ _LISTED = 20
 
 @dataclass(frozen=True)
 class Request:
-    """A rollback to be merged: its commit, `taken` the one whose release goes, none where there is no release, and
-    what a person reads of it."""
+    """A rollback to be merged: its commit, `taken` the one that it takes back, and what a person reads of it."""
 
     place: Place
     model_version: int
     change: Change
-    taken: Commit | None
+    taken: Commit
     reason: str
     untouched: Sequence[str]
 
     @property
     def branch(self) -> str:
         """Named by the commit that it takes back, so that the branch of an earlier rollback is never taken for it."""
-        since = self.taken.short if self.taken is not None else "removed"
-        return f"{ROLLBACKS}{self.place.model}-{self.model_version}-in-{self.place.environment}-{since}"
+        return f"{ROLLBACKS}{self.place.model}-{self.model_version}-in-{self.place.environment}-{self.taken.short}"
 
 
 @dataclass(frozen=True)

@@ -256,6 +256,20 @@ def test_a_rollback_of_a_protected_branch_is_a_pull_request_that_the_check_lets_
     assert (again.commit, again.request and again.request.address) == (done.commit, ADDRESS)
 
 
+def test_a_release_that_was_taken_out_twice_is_brought_back_by_two_requests(
+    world: World, repository: GitopsRepository, gh: Gh
+) -> None:
+    place = Place("production", "orders")
+    commit_release(repository, "staging", release(1))
+    promote(repository, "orders", "production", proposals=world.bodies)
+    for _ in range(2):
+        commit_files(repository, {place.document: None, place.pin: None}, "Take it out")
+        done = roll_back(repository, place, proposals=world.bodies)
+        assert done.request is not None
+        world.git("fetch", ".", f"{done.request.branch}:main")
+        assert repository.fetch() == done.commit
+
+
 def test_a_rollback_request_that_gh_refuses_says_what_to_type(
     world: World, repository: GitopsRepository, gh: Gh
 ) -> None:
