@@ -6,12 +6,13 @@ those of `bentos.common.evaluation`. numpy only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bentos.common import evaluation
+from bentos.common.estimator import Figure, Picture
 from bentos.common.evaluation import Bools, Floats
 
 LEAST_ROWS = 20
@@ -30,6 +31,14 @@ class Slice:
 
 Slices = Mapping[str, Mapping[str, Slice]]
 """By attribute and group."""
+
+
+def grouped(expected: Mapping[str, Sequence[str]], of: Callable[[str], Sequence[str]]) -> Groups:
+    """Which rows are of which group: `of` gives each row's group by an attribute, `expected` all that there are."""
+    return {
+        attribute: {group: np.array([found == group for found in of(attribute)], dtype=bool) for group in groups}
+        for attribute, groups in expected.items()
+    }
 
 
 def by_group(groups: Groups, values: Floats | Bools, chosen: Bools, weights: Floats) -> Slices:
@@ -53,6 +62,39 @@ def least_ratio(slices: Slices) -> Floats:
     (1978) asks for 0.8."""
     ratios = [evaluation.divide(means.min(axis=0), means.max(axis=0)) for means in _judged(slices)]
     return np.asarray(np.min(ratios, axis=0), dtype=np.float64)
+
+
+def figures(name: str, slices: Slices, greater_is_better: bool | None = True) -> dict[str, Figure]:
+    """The figure of each group, named by `name`, the attribute and the group."""
+    return {
+        f"{name}_{attribute}_{group}": evaluation.figure(one.mean, greater_is_better=greater_is_better)
+        for attribute, found in slices.items()
+        for group, one in found.items()
+    }
+
+
+def counts(name: str, slices: Slices) -> dict[str, Figure]:
+    """The number of rows that each group's figure is of, named in the same way."""
+    return {
+        f"{name}_{attribute}_{group}": Figure(one.rows, greater_is_better=None)
+        for attribute, found in slices.items()
+        for group, one in found.items()
+    }
+
+
+def table(title: str, slices: Mapping[str, Slices], caption: str) -> Picture:
+    """Several figures of the same groups, by name, one group a row: the figure, and of how many rows."""
+    rows: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {}
+    for attribute, groups in next(iter(slices.values())).items():
+        for group in groups:
+            ones = {name: found[attribute][group] for name, found in slices.items()}
+            cells = {key: value for name, one in ones.items() for key, value in _cells(name, one)}
+            rows[group] = tuple(cells), tuple(cells.values())
+    return Picture(title, "table", "", "group", rows, caption)
+
+
+def _cells(name: str, one: Slice) -> tuple[tuple[str, float], ...]:
+    return (name, float(one.mean[0])), (f"of ({name})", float(one.rows))
 
 
 def _slice(values: Floats | Bools, weights: Floats) -> Slice:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ def fit(trial: Trial, train: Sequence[Masked], seed: int) -> Fitted:
 def score(fitted: Fitted, dev: Sequence[Masked], seed: int) -> float:
     """The mean skill over the three questions: R² within a course of both grades, and the like of the log loss."""
     answered, known = reference(fitted, dev), _Known.of(dev)
-    return float(np.mean(list(_skills(answered, known).values())))
+    return float(np.mean(list(_skills(answered, known, np.ones((1, len(dev)))).values())))
 
 
 def finish(trial: Trial, train: Sequence[Masked], dev: Sequence[Masked], seed: int) -> Fitted:
@@ -110,15 +110,15 @@ def convert(fitted: Fitted) -> bytes:
 
     parts, after, outputs = [], [], {}
     flat = numpy_helper.from_array(np.array([-1]), "flat")
+    served = {"grade": Tensor(), "passes": Tensor(TensorProto.INT64), "is_late": Tensor(TensorProto.BOOL)}
+    named = {"least": LEAST_TO_PASS, "worst": 0, "best": BEST_GRADE}
+    grades = [numpy_helper.from_array(np.array(grade, dtype=np.float32), name) for name, grade in named.items()]
     for prefix, models in (("", fitted.models), ("baseline_", fitted.baseline)):
         for question in ("early", "late"):
             name = f"{prefix}grade_{question}"
             width = len(FEATURES) + (len(GRADES) if question == "late" else 0)
-            parts.append(
-                Part(
-                    name, _graph(getattr(models, question), width), "both" if width > len(FEATURES) else "registration"
-                )
-            )
+            rows = "both" if question == "late" else "registration"
+            parts.append(Part(name, _graph(getattr(models, question), width), rows))
             after.append(helper.make_node("Reshape", [f"{name}/value", "flat"], [name]))
             outputs[name] = Tensor()
         name = f"{prefix}enrolment"
@@ -142,20 +142,8 @@ def convert(fitted: Fitted) -> bytes:
         before=[helper.make_node("Concat", ["registration", "grades"], ["both"], axis=1)],
         parts=parts,
         after=after,
-        outputs={
-            "grade": Tensor(),
-            "passes": Tensor(TensorProto.INT64),
-            "is_late": Tensor(TensorProto.BOOL),
-            **outputs,
-        },
-        constants=[
-            flat,
-            numpy_helper.from_array(np.array(1), "yes"),
-            *(
-                numpy_helper.from_array(np.array(grade, dtype=np.float32), name)
-                for name, grade in (("least", LEAST_TO_PASS), ("worst", 0), ("best", BEST_GRADE))
-            ),
-        ],
+        outputs={**served, **outputs},
+        constants=[flat, numpy_helper.from_array(np.array(1), "yes"), *grades],
     )
 
 
@@ -175,9 +163,8 @@ def reference(fitted: Fitted, items: Sequence[Masked]) -> Arrays:
 
 
 def figures(predict: Predict, test: Sequence[Masked], seed: int) -> Mapping[str, Figure]:
-    """For all pupils and for each course: the error of both grades, who passes and who fails, the enrolment's AUC, with
-    the gain over the baseline and over who answers without a model; for each slice of pupils what the gaps between
-    groups are made of, and the gaps."""
+    """For all pupils and for each course: the error of both grades, who passes and fails, the enrolment's AUC, and what
+    they gain over the baseline and over no model; for each slice of pupils what the gaps are made of, and the gaps."""
     answered, known = predict(test), _Known.of(test)
     weights = known.drawn_together(seed)
     found = dict(_accuracy("", answered, known, weights))
@@ -197,15 +184,14 @@ def cross_validated(fitted: Fitted, known: Sequence[Masked], seed: int) -> Mappi
     place = {id(pupil): at for at, pupil in enumerate(known)}
     grade = np.zeros(len(known))
     for fold in folds(known, (), seed):
-        grade[[place[id(pupil)] for pupil in fold.dev]] = reference(fit(fitted.trial, fold.train, seed), fold.dev)[
-            "grade"
-        ]
+        answered = reference(fit(fitted.trial, fold.train, seed), fold.dev)
+        grade[[place[id(pupil)] for pupil in fold.dev]] = answered["grade"]
     truth = _Known.of(known)
     weights = truth.drawn_together(seed)
     found: dict[str, Figure] = {}
     for variant, chosen in truth.moments.items():
         recalls = _slices({"grade": grade}, truth, chosen, weights)["fail_recall"]
-        found |= _by_slice(f"{variant}_fail_recall", recalls, True) | _counts(f"{variant}_failed", recalls)
+        found |= fairness.figures(f"{variant}_fail_recall", recalls) | fairness.counts(f"{variant}_failed", recalls)
         found[f"fairness_{variant}_fail_recall_ratio"] = evaluation.figure(fairness.least_ratio(recalls))
     return {cross_validation.PREFIX + name: figure for name, figure in found.items()}
 
@@ -233,39 +219,26 @@ def pictures(predict: Predict, test: Sequence[Masked], seed: int) -> Sequence[Pi
     answered, known = predict(test), _Known.of(test)
     drawn: list[Picture] = []
     for variant, chosen in known.moments.items():
-        drawn += usual.of_numbers(
-            known.grade[chosen], _floats(answered, "grade")[chosen], f"the final grade, {variant}"
-        )
+        estimate = _floats(answered, "grade")[chosen]
+        drawn += usual.of_numbers(known.grade[chosen], estimate, f"the final grade, {variant}")
     chosen = known.moments["early"]
     probability = _floats(answered, "enrolment")[chosen]
-    drawn += usual.of_classes(
-        Judged(known.enrolled[chosen], probability >= 0.5, probability, "one_course", "both_courses")
-    )
-    slices = {
-        variant: _slices(answered, known, chosen, np.ones((1, len(test)))) for variant, chosen in known.moments.items()
-    }
-    errors = {
-        f"{group}, {variant} ({one.rows})": float(one.mean[0])
-        for variant, sliced in slices.items()
-        for found in sliced["mean_error"].values()
-        for group, one in found.items()
-    }
+    judged = Judged(known.enrolled[chosen], probability >= 0.5, probability, "one_course", "both_courses")
+    drawn += usual.of_classes(judged)
+    errors: dict[str, float] = {}
+    shares: dict[str, fairness.Slices] = {}
+    for variant, chosen in known.moments.items():
+        slices = _slices(answered, known, chosen, np.ones((1, len(test))))
+        errors |= {
+            f"{group}, {variant} ({one.rows})": float(one.mean[0])
+            for found in slices["mean_error"].values()
+            for group, one in found.items()
+        }
+        shares |= {f"{variant}, {name} foreseen": slices[f"{name}_recall"] for name in ("fail", "pass")}
     caption = "Above 0 the model expects too much of a group, below 0 too little. Held-out pupils, so many in brackets."
     drawn.append(usual.bars("Mean error by group", errors, "predicted less final grade, in points", caption))
-    recalls = {
-        f"{group}, {variant}": (
-            ("who fail", "expected to fail", "who pass", "expected to pass"),
-            (float(one.rows), float(one.mean[0]), float(other.rows), float(other.mean[0])),
-        )
-        for variant, sliced in slices.items()
-        for attribute in known.groups
-        for (group, one), other in zip(
-            sliced["fail_recall"][attribute].items(), sliced["pass_recall"][attribute].values(), strict=True
-        )
-    }
-    caption = "Held-out pupils: how many fail and how many pass, and the share of each that is expected to."
-    drawn.append(Picture("Foreseen by group", "table", "", "group", recalls, caption))
-    return drawn
+    caption = "Of the held-out pupils who fail and of those who pass, the share that is expected to, and of how many."
+    return [*drawn, fairness.table("Foreseen by group", shares, caption)]
 
 
 def _fit(trial: Trial, train: Sequence[Masked], seed: int) -> Models:
@@ -315,14 +288,7 @@ def _graph(model: Any, width: int) -> Any:
         options = {"zipmap": False}
     else:
         answers, options = [("value", FloatTensorType([None, 1]))], None
-    return convert_sklearn(
-        model,
-        "model",
-        [("rows", rows)],
-        final_types=answers,
-        options=options,
-        target_opset=OPSETS,
-    )
+    return convert_sklearn(model, "model", [("rows", rows)], final_types=answers, options=options, target_opset=OPSETS)
 
 
 @dataclass(frozen=True)
@@ -344,38 +310,24 @@ class _Known:
             grade=np.array([item.final_grade for item in items], dtype=np.float64),
             enrolled=np.array([item.also_enrolled for item in items]),
             course=np.array([item.course for item in items]),
-            second_grade=np.array([_second_grade(item) for item in items], dtype=np.float64),
+            second_grade=arrays(items)["grades"][:, 1].astype(np.float64),
             moments={"early": ~late, "late": late},
-            groups={
-                name: {
-                    group: np.array([getattr(item.registration, name) == group for item in items]) for group in groups
-                }
-                for name, groups in ATTRIBUTES.items()
-            },
+            groups=fairness.grouped(ATTRIBUTES, lambda name: [getattr(item.registration, name) for item in items]),
             pupil=np.array([split_key(item) for item in items]),
         )
 
     def drawn_together(self, seed: int) -> Floats:
-        """Replicates [replicates, rows] in which all rows of a pupil are drawn together: they are not independent, and
-        drawn one by one they would make intervals too narrow."""
+        """Replicates [replicates, rows] in which a pupil's rows, which are not independent, are drawn together."""
         distinct, owner = np.unique(self.pupil, return_inverse=True)
         return evaluation.replicates(len(distinct), seed)[:, owner]
-
-
-def _second_grade(pupil: Masked) -> int:
-    """0 where there is none yet, which nobody looks at."""
-    return next((report.grade for report in pupil.reports if report.period == len(GRADES)), 0)
 
 
 def _floats(answered: Arrays, name: str) -> Floats:
     return answered[name].astype(np.float64)
 
 
-def _skills(
-    answered: Arrays, known: _Known, weights: Floats | None = None, kind: Literal["", "baseline_"] = ""
-) -> dict[str, Floats]:
+def _skills(answered: Arrays, known: _Known, weights: Floats, kind: str = "") -> dict[str, Floats]:
     """By question and replicate, how much more is known than the course's mean."""
-    weights = np.ones((1, len(known.grade))) if weights is None else weights
     found = {}
     for variant, chosen in known.moments.items():
         estimate = _floats(answered, f"{kind}grade_{variant}")
@@ -408,10 +360,8 @@ def _accuracy(prefix: str, answered: Arrays, known: _Known, weights: Floats) -> 
             found[f"{prefix}{variant}_rmse_gain_over_second_grade"] = evaluation.figure(unmoved - error)
             found[f"{prefix}{variant}_fail_f1_gain_over_second_grade"] = evaluation.figure(fail_f1 - as_before)
     here = weights * known.moments["early"]
-    auc, base_auc = (
-        classification.roc_auc(_floats(answered, f"{kind}enrolment"), known.enrolled, here)
-        for kind in ("", "baseline_")
-    )
+    own, base = (_floats(answered, f"{kind}enrolment") for kind in ("", "baseline_"))
+    auc, base_auc = (classification.roc_auc(probability, known.enrolled, here) for probability in (own, base))
     found[f"{prefix}enrolment_auc"] = evaluation.figure(auc)
     found[f"{prefix}enrolment_auc_gain_over_linear"] = evaluation.figure(auc - base_auc)
     return found
@@ -436,33 +386,14 @@ def _fairness(answered: Arrays, known: _Known, weights: Floats) -> dict[str, Fig
     for variant, chosen in known.moments.items():
         slices = _slices(answered, known, chosen, weights)
         for measure, sliced in slices.items():
-            found |= _by_slice(f"{variant}_{measure}", sliced, None if measure == "mean_error" else True)
-        found |= _counts(f"{variant}_passed", slices["pass_recall"]) | _counts(
-            f"{variant}_failed", slices["fail_recall"]
-        )
-        ratio = fairness.least_ratio(slices["pass_recall"])
-        found[f"fairness_{variant}_pass_recall_ratio"] = evaluation.figure(ratio)
+            found |= fairness.figures(f"{variant}_{measure}", sliced, None if measure == "mean_error" else True)
+        for count, measure in (("passed", "pass_recall"), ("failed", "fail_recall")):
+            found |= fairness.counts(f"{variant}_{count}", slices[measure])
+        found[f"fairness_{variant}_pass_recall_ratio"] = evaluation.figure(fairness.least_ratio(slices["pass_recall"]))
         gap = fairness.gap(slices["mean_error"])
         found[f"fairness_{variant}_mean_error_gap"] = evaluation.figure(gap, greater_is_better=False)
     surplus = _floats(answered, "enrolment") - known.enrolled
     surpluses = fairness.by_group(known.groups, surplus, known.moments["early"], weights)
-    found |= _by_slice("enrolment_mean_error", surpluses, None)
-    gap = fairness.gap(surpluses)
-    found["fairness_enrolment_mean_error_gap"] = evaluation.figure(gap, greater_is_better=False)
-    return found
-
-
-def _by_slice(name: str, slices: fairness.Slices, greater_is_better: bool | None) -> dict[str, Figure]:
-    return {
-        f"{name}_{attribute}_{group}": evaluation.figure(one.mean, greater_is_better=greater_is_better)
-        for attribute, found in slices.items()
-        for group, one in found.items()
-    }
-
-
-def _counts(name: str, slices: fairness.Slices) -> dict[str, Figure]:
-    return {
-        f"{name}_{attribute}_{group}": Figure(one.rows, greater_is_better=None)
-        for attribute, found in slices.items()
-        for group, one in found.items()
-    }
+    found |= fairness.figures("enrolment_mean_error", surpluses, None)
+    apart = evaluation.figure(fairness.gap(surpluses), greater_is_better=False)
+    return found | {"fairness_enrolment_mean_error_gap": apart}

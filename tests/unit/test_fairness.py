@@ -66,3 +66,13 @@ def test_only_chosen_rows_count() -> None:
     weights = evaluation.replicates(len(rows), 7, times=50)
     slices = fairness.by_group(groups(one=30, other=60), rows, chosen, weights)
     assert slices["attribute"]["other"].rows == 30
+
+
+def test_figures_counts_and_the_table_name_each_group_with_the_rows_behind_it() -> None:
+    slices = measured([0.9, 0.6], one=30, other=5)[0]
+    assert fairness.figures("late", slices)["late_attribute_other"].value == pytest.approx(0.6)
+    assert fairness.counts("n", slices)["n_attribute_other"].value == 5
+    seen = fairness.table("Found", {"late": slices}, "")
+    columns, cells = seen.series["other"]
+    assert dict(zip(columns, cells, strict=True)) == {"late": pytest.approx(0.6), "of (late)": 5}
+    assert list(seen.series) == ["one", "other"]

@@ -236,6 +236,20 @@ def test_a_model_that_expects_two_points_less_of_one_school_has_a_gap_of_two_poi
         assert not problem.gate(gate, figures[gate].value).passed
 
 
+def test_the_report_shows_how_many_pupils_stand_behind_the_figure_of_each_group(
+    graph: OnnxModel, pupils: list[Masked]
+) -> None:
+    known = at_both_moments(pupils[1::2])
+    seen = {picture.title: picture for picture in estimator.pictures(lambda items: graph.run(arrays(items)), known, 7)}
+    columns, cells = seen["Foreseen by group"].series["MS"]
+    said = dict(zip(columns, cells, strict=True))
+    failed = sum(pupil.registration.school == "MS" and pupil.final_grade < 10 for pupil in pupils[1::2])
+    assert said["of (late, fail foreseen)"] == said["of (early, fail foreseen)"] == failed
+    assert 0 <= said["early, fail foreseen"] < said["late, fail foreseen"] <= 1
+    (labels, _), *_ = seen["Mean error by group"].series.values()
+    assert f"MS, late ({sum(pupil.registration.school == 'MS' for pupil in pupils[1::2])})" in labels
+
+
 def test_pupils_of_one_school_alone_have_no_gap_between_schools_and_pass_no_gate_on_one(pupils: list[Masked]) -> None:
     """Nor do those of a class too small to say anything of it."""
     few = [pupil for pupil in pupils if pupil.registration.school == "MS"][:5]
