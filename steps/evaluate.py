@@ -122,7 +122,8 @@ def evaluate_room(
 
 
 def cross_validated(room: Room, fitted: Path | None, sets: Sequence[Path], seed: int) -> Mapping[str, Figure]:
-    """Figures of what was fitted, fitted again on other parts of all the records; none where the room asks for none."""
+    """Figures of what was fitted, made again from parts of all the records and judged on the others; none where the
+    room asks for none."""
     refit = getattr(room.estimator, "cross_validated", None)
     if refit is None or fitted is None:
         return {}

@@ -1,4 +1,5 @@
-"""Prices for tests: those that ship, and made ones of which it is known what their past says of their future."""
+"""Prices for tests and benchmarks: those that ship, and made ones of which it is known what their past says of their
+future; and what the gates say of a model of them."""
 
 from __future__ import annotations
 
@@ -10,11 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from bentos.common.estimator import Figure, Trial
+from bentos.common.room import load_room
+from bentos.stocks import estimator
 from bentos.stocks.contract import SATURDAY, Masked
 from tools import derive_stocks
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BATCHES = tuple(CHECKOUT / "data" / "stocks" / f"batch-{number}.ndjson" for number in (1, 2))
+LINEAR = Trial("logistic_regression", {"c": 1.0})
+TREES = Trial(
+    "xgboost",
+    {"n_estimators": 60, "max_depth": 2, "learning_rate": 0.1, "min_child_weight": 5.0, "subsample": 0.7},
+)
+GATES = ("least_accuracy_gain", "least_brier_gain")
+SEED = 7
 
 
 def shipped() -> list[dict[str, Any]]:
@@ -74,6 +85,25 @@ def with_shuffled_answers(records: Sequence[dict[str, Any]], seed: int) -> list[
         {**record, "next": {**record["next"], "close": round(record["window"][-1]["close"] * change, 6)}}
         for record, change in zip(records, shuffled, strict=True)
     ]
+
+
+def parts(questions: Sequence[Masked]) -> tuple[Sequence[Masked], Sequence[Masked], Sequence[Masked]]:
+    """Train, dev and test as the room's split cuts them."""
+    first, second = (int(len(questions) * share) for share in (0.5, 0.7))
+    return questions[:first], questions[first:second], questions[second:]
+
+
+def judged(trial: Trial, questions: Sequence[Masked]) -> dict[str, Figure]:
+    """The figures of a model of these questions."""
+    train, dev, test = parts(questions)
+    fitted = estimator.finish(trial, train, dev, SEED)
+    return dict(estimator.figures(lambda items: estimator.reference(fitted, items), test, SEED))
+
+
+def missed(figures: dict[str, Figure]) -> list[str]:
+    """The gates on gains that they miss."""
+    problem = load_room("stocks").problem
+    return [name for name in GATES if not problem.gate(name, figures[name].value).passed]
 
 
 def _name(day: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""Figures of a model whose records are too few to keep enough of them aside: repeated cross-validation.
+"""Figures of a model whose records are too few to keep enough of them aside: repeated nested cross-validation.
 
-Every record is judged once in each repetition, by a model that did not learn from it. Fits nothing and knows no record.
-numpy only.
+Every record is judged once in each repetition, by a model that was neither fitted nor chosen with it. Chooses and fits
+nothing itself, and knows no record. numpy only.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from bentos.common.evaluation import Floats
 PREFIX = "cross_validated_"
 
 
-def figures(repetitions: Sequence[Judged], seed: int) -> dict[str, Figure]:
+def figures(repetitions: Sequence[Judged], same_choice: Sequence[bool], seed: int) -> dict[str, Figure]:
     """Accuracy, the area under the ROC curve and the log loss, each the mean over the repetitions with its 95 %
     bootstrap interval; and what accuracy and log loss gain over the base rate: calling every record what most are, and
-    giving each the share that is positive, both known with hindsight.
+    giving each the share that is positive, both known with hindsight. And the share of the folds that made the
+    `same_choice` as the training whose model will answer: the lower, the more that choice was luck.
 
     The repetitions judge the same records in the same order. A record is drawn with all that was said of it: the
     repetitions are no further evidence, they only take the luck of one deal out of the figure. The lower ends of the
@@ -49,6 +50,7 @@ def figures(repetitions: Sequence[Judged], seed: int) -> dict[str, Figure]:
     for name in ("roc_auc", "accuracy_gain", "log_loss_gain"):
         low = found[name].low
         found[f"{name}_low"] = Figure(float("nan") if low is None else low)
+    found["same_choice"] = Figure(float(np.mean(same_choice)), greater_is_better=None)
     return {PREFIX + name: figure for name, figure in found.items()}
 
 

@@ -161,5 +161,5 @@ class FewRecords(Estimator, Protocol):
     """What the estimator of a room with few records may say as well: a test set of twenty says next to nothing."""
 
     def cross_validated(self, fitted: Any, known: Items, seed: int) -> Mapping[str, Figure]:
-        """Figures of how well what was fitted does, fitted again on parts of all the records `known` and judged on the
-        others. `bentos.common.cross_validation` makes the usual ones."""
+        """Figures of how well a model that is chosen and `fitted` as this one does, chosen and fitted again on parts of
+        all the records `known` and judged on the others. `bentos.common.cross_validation` makes the usual ones."""

@@ -15,7 +15,8 @@ from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 from sklearn.ensemble import IsolationForest
 
-TARGET_OPSET = {"": 21, "ai.onnx.ml": 3}
+from bentos.common.graph_merging import OPSETS
+
 _ALIAS = "BakehouseIsolationForest"
 
 
@@ -45,7 +46,7 @@ def to_onnx(forest: IsolationForest, input_name: str = "features") -> bytes:
         name="isolation_forest",  # skl2onnx would make a random one up: the same forest must give the same bytes
         initial_types=[(input_name, FloatTensorType([None, forest.n_features_in_]))],
         final_types=[("label", Int64TensorType([None])), ("score", FloatTensorType([None]))],
-        target_opset=TARGET_OPSET,
+        target_opset=OPSETS,
     )
     return bytes(model.SerializeToString())
 

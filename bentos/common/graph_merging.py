@@ -9,7 +9,8 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, compose, helper
 
 IR_VERSION = 10
 OPSETS = {"": 21, "ai.onnx.ml": 3}
-"""What the merged graph declares, and what its parts must be valid under."""
+"""What every graph of ours declares, and the parts of a merged one must be valid under. The converters can write no
+later `ai.onnx.ml`: it has another tree operator."""
 
 
 @dataclass(frozen=True)

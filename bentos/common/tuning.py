@@ -1,22 +1,72 @@
 """How a model is chosen: searches over the candidates' spaces, the folds they are scored on, and the winner's margin.
 
-Fits nothing and knows no tracking server: the step `train` asks a search for trials and tells it their scores.
+Fits nothing itself and knows no tracking server: whoever chooses says how a trial is scored on a fold.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bentos.common.estimator import Candidate, Figure, Fold, Items, Range, Trial
+from bentos.common.estimator import Candidate, Figure, Fold, Items, Range, Search, Trial
 
 STARTS = 3
 """How many trials each candidate gets before an adaptive search may prefer one: a kind is not given up on one draw."""
 MOST_REPEATS = 30
+
+Judge = Callable[[Trial, Fold], float]
+"""Fits a trial on a fold's train part and returns its score on the dev part; greater is better."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial with its score on each fold that it was tried on. One that was given up has fewer of them."""
+
+    trial: Trial
+    folds: tuple[float, ...]
+    given_up: bool
+
+    @property
+    def score(self) -> float:
+        """The mean over the folds."""
+        return statistics.fmean(self.folds)
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Sorts the best first, and those given up last."""
+        return self.given_up, -self.score
+
+
+def attempt(trial: Trial, folds: Sequence[Fold], search: Search, judge: Judge) -> Tried:
+    """Score `trial`, which `search` gave last, fold by fold until the search gives it up, and tell the search how it
+    ended. A score that is not a number counts as the worst."""
+    scores: list[float] = []
+    given_up = False
+    for place, fold in enumerate(folds):
+        score = judge(trial, fold)
+        scores.append(-math.inf if math.isnan(score) else float(score))
+        if place + 1 < len(folds) and search.gives_up(place, statistics.fmean(scores)):
+            given_up = True
+            break
+    tried = Tried(trial, tuple(scores), given_up)
+    search.tell(tried.score, given_up=given_up)
+    return tried
+
+
+def choose(search: Search, folds: Sequence[Fold], judge: Judge, trials: int | None = None) -> Trial:
+    """The best of the first `trials` that the search makes, or of all. Raises `ValueError` where it makes none, or all
+    are given up."""
+    asked = itertools.islice(iter(search.ask, None), trials)
+    tried = [attempt(trial, folds, search, judge) for trial in asked]
+    if all(one.given_up for one in tried):
+        raise ValueError("the search made no trial that was not given up")
+    return min(tried, key=lambda one: one.rank).trial
 
 
 class RandomSearch:

@@ -12,9 +12,6 @@ from skl2onnx.common.shape_calculator import (
 )
 from xgboost import XGBClassifier, XGBRegressor
 
-TARGET_OPSET = {"": 21, "ai.onnx.ml": 3}
-"""What the converter can write: a later `ai.onnx.ml` has another tree operator."""
-
 
 def register() -> None:
     """Make skl2onnx convert XGBoost's classifiers and regressors from now on, alone or at a pipeline's end."""

@@ -102,7 +102,7 @@ def convert(fitted: Fitted) -> bytes:
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
     from bentos.common import xgboost_converter
-    from bentos.common.graph_merging import Part, Tensor, merged
+    from bentos.common.graph_merging import OPSETS, Part, Tensor, merged
 
     xgboost_converter.register()
     classifier = convert_sklearn(
@@ -111,7 +111,7 @@ def convert(fitted: Fitted) -> bytes:
         [("rows", FloatTensorType([None, len(FEATURES)]))],
         final_types=[("label", Int64TensorType([None])), ("probabilities", FloatTensorType([None, 2]))],
         options={"zipmap": False},
-        target_opset=xgboost_converter.TARGET_OPSET,
+        target_opset=OPSETS,
     )
     constants = {
         "last": np.array(-1),

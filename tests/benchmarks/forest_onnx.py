@@ -18,7 +18,8 @@ from skl2onnx.operator_converters.isolation_forest import convert_sklearn_isolat
 from skl2onnx.shape_calculators.isolation_forest import calculate_isolation_forest_output_shapes
 from sklearn.ensemble import IsolationForest
 
-from bentos.common.forest_converter import TARGET_OPSET, to_onnx
+from bentos.common.forest_converter import to_onnx
+from bentos.common.graph_merging import OPSETS
 
 TREES, FEATURES = 100, 12
 LIMITS = {"microseconds_a_row": 30.0, "load_ms": 50.0, "score_difference": 1e-4}
@@ -83,7 +84,7 @@ def _skl2onnx_own(forest: IsolationForest) -> bytes:
         options={"score_samples": [True, False]},
     )
     initial_types = [("features", FloatTensorType([None, FEATURES]))]
-    model = convert_sklearn(forest, initial_types=initial_types, target_opset=TARGET_OPSET)
+    model = convert_sklearn(forest, initial_types=initial_types, target_opset=OPSETS)
     return bytes(model.SerializeToString())
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from bentos.cakes import estimator
 from bentos.cakes.contract import EXAMPLE, Masked, Record, Request, is_liked, record_id
 from bentos.cakes.features import FEATURES, arrays
-from bentos.common.estimator import Trial
+from bentos.common.estimator import Arrays, Trial
 from bentos.common.session import OnnxModel
 from steps.evaluate import cross_validated
 
@@ -106,17 +106,66 @@ def test_the_graph_answers_any_treat_as_scikit_learn_does(
     assert set(wanted["label"]) == {0, 1}
 
 
-def test_the_order_is_shown_to_be_better_than_chance_on_all_treats(treats: Sequence[Masked]) -> None:
+def test_no_treat_is_judged_by_a_model_that_was_chosen_or_fitted_with_it(
+    treats: Sequence[Masked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each is judged once in each repetition."""
+    chosen, fitted, judged = [], [], []
+    fit, reference = estimator.fit, estimator.reference
+
+    def choose(known: Sequence[Masked], seed: int) -> Trial:
+        chosen.append({treat.name for treat in known})
+        return TRIALS[0]
+
+    def spied_fit(trial: Trial, train: Sequence[Masked], seed: int) -> estimator.Fitted:
+        fitted.append({treat.name for treat in train})
+        return fit(trial, train, seed)
+
+    def spied_reference(one: estimator.Fitted, items: Sequence[Masked]) -> Arrays:
+        judged.append({treat.name for treat in items})
+        return reference(one, items)
+
+    winner = fit(TRIALS[0], treats, 7)
+    for name, spy in (("choose", choose), ("fit", spied_fit), ("reference", spied_reference)):
+        monkeypatch.setattr(estimator, name, spy)
+    figures = estimator.cross_validated(winner, treats, 7)
+    everything = {treat.name for treat in treats}
+    assert len(judged) == estimator.FOLDS * estimator.JUDGING_REPETITIONS
+    assert chosen == fitted == [everything - held_out for held_out in judged]
+    assert sorted(name for held_out in judged for name in held_out) == sorted(
+        [*everything] * estimator.JUDGING_REPETITIONS
+    )
+    assert figures["cross_validated_same_choice"].value == 1
+
+
+def test_the_choice_is_of_these_treats_and_the_same_for_the_same_seed(treats: Sequence[Masked]) -> None:
+    """Where nothing but chocolate matters, and always does, a model that is hardly held back does best."""
+    plain = [
+        treat.model_copy(update={"won": 90.0 if "chocolate" in treat.flavours else 10.0, "name": f"T{place}"})
+        for place, treat in enumerate(treats)
+    ]
+    chosen = estimator.choose(plain, 7)
+    assert chosen == estimator.choose(plain, 7) == Trial("logistic_regression", {"c": 10.0})
+
+
+def test_the_order_is_shown_to_be_better_than_chance_on_all_treats(
+    treats: Sequence[Masked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimator, "JUDGING_REPETITIONS", 2)
     figures = estimator.cross_validated(estimator.fit(TRIALS[0], treats, 7), treats, 7)
     area, gain = figures["cross_validated_roc_auc"], figures["cross_validated_accuracy_gain"]
     assert area.low is not None and area.high is not None
     assert 0.5 < area.low < area.value < area.high
     assert figures["cross_validated_roc_auc_low"].value == area.low
     assert gain.value == pytest.approx(figures["cross_validated_accuracy"].value - 44 / 83)
+    assert 0 <= figures["cross_validated_same_choice"].value <= 1
 
 
-def test_treats_whose_labels_mean_nothing_miss_the_gate(treats: Sequence[Masked]) -> None:
+def test_treats_whose_labels_mean_nothing_miss_the_gate(
+    treats: Sequence[Masked], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same treats with their votes shuffled: what was learned by heart helps with no treat that was not seen."""
+    monkeypatch.setattr(estimator, "JUDGING_REPETITIONS", 1)
     for seed in range(3):
         votes = np.random.default_rng(seed).permutation([treat.won for treat in treats])
         shuffled = [treat.model_copy(update={"won": won}) for treat, won in zip(treats, votes.tolist(), strict=True)]

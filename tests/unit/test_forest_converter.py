@@ -15,7 +15,8 @@ from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from bentos.common.forest_converter import TARGET_OPSET, register, to_onnx
+from bentos.common.forest_converter import register, to_onnx
+from bentos.common.graph_merging import OPSETS
 
 MOST_DIFFERENCE = 1e-6
 
@@ -115,7 +116,7 @@ def test_the_whole_forest_is_one_node() -> None:
     kinds = [node.op_type for node in graph.graph.node]
     assert kinds.count("TreeEnsembleRegressor") == 1
     assert len(kinds) < 20
-    assert {entry.domain: entry.version for entry in graph.opset_import} == TARGET_OPSET
+    assert {entry.domain: entry.version for entry in graph.opset_import} == OPSETS
 
 
 def test_a_forest_at_the_end_of_a_pipeline_is_converted_too() -> None:
@@ -124,7 +125,7 @@ def test_a_forest_at_the_end_of_a_pipeline_is_converted_too() -> None:
     training = np.random.default_rng(5).normal(size=(100, 3)).astype(np.float32)
     pipeline = make_pipeline(FunctionTransformer(), IsolationForest(contamination=0.1, random_state=0)).fit(training)
     register()
-    graph = convert(pipeline, training, target_opset=TARGET_OPSET).SerializeToString()
+    graph = convert(pipeline, training, target_opset=OPSETS).SerializeToString()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     label = session.run(["label"], {"X": training})[0]
     np.testing.assert_array_equal(label, pipeline.predict(training))

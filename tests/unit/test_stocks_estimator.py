@@ -10,45 +10,21 @@ import pytest
 
 from bakehouse.errors import DataError
 from bentos.common import evaluation, tuning
-from bentos.common.estimator import Arrays, Figure, Predict, Trial
-from bentos.common.room import load_room
+from bentos.common.estimator import Arrays, Predict, Trial
 from bentos.common.session import OnnxModel
 from bentos.stocks import estimator
 from bentos.stocks.contract import Masked, record_time
 from bentos.stocks.features import FEATURES, arrays
 from tests import prices
+from tests.prices import GATES, LINEAR, SEED, TREES, judged, missed, parts
 
-LINEAR = Trial("logistic_regression", {"c": 1.0})
-TREES = Trial(
-    "xgboost",
-    {"n_estimators": 60, "max_depth": 2, "learning_rate": 0.1, "min_child_weight": 5.0, "subsample": 0.7},
-)
 NETWORK = Trial("neural_network", {"neurons": 4, "alpha": 1.0})
-GATES = ("least_accuracy_gain", "least_brier_gain")
-SEED = 7
 
 
 @pytest.fixture(scope="module")
 def days() -> list[Masked]:
     """The questions that ship, in the order of time."""
     return prices.masked(prices.shipped())
-
-
-def parts(questions: Sequence[Masked]) -> tuple[Sequence[Masked], Sequence[Masked], Sequence[Masked]]:
-    """Train, dev and test as the room's split cuts them."""
-    first, second = (int(len(questions) * share) for share in (0.5, 0.7))
-    return questions[:first], questions[first:second], questions[second:]
-
-
-def judged(trial: Trial, questions: Sequence[Masked]) -> dict[str, Figure]:
-    train, dev, test = parts(questions)
-    fitted = estimator.finish(trial, train, dev, SEED)
-    return dict(estimator.figures(lambda items: estimator.reference(fitted, items), test, SEED))
-
-
-def missed(figures: dict[str, Figure]) -> list[str]:
-    problem = load_room("stocks").problem
-    return [name for name in GATES if not problem.gate(name, figures[name].value).passed]
 
 
 def always(probability: float, up_rate: float = 0.5) -> Predict:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from bentos.common.estimator import Candidate, Range, Trial
-from bentos.common.tuning import STARTS, OptunaSearch, RandomSearch, margin, stratified_folds
+from bentos.common.estimator import Candidate, Fold, Range, Trial
+from bentos.common.tuning import STARTS, OptunaSearch, RandomSearch, attempt, choose, margin, stratified_folds
 
 LISTED = (
     Candidate("forest", {"trees": (10, 20), "depth": (1, 2, 3)}),
     Candidate("nearest", {"neighbours": (5,)}),
 )
+FOLDS = [Fold([], [place]) for place in range(4)]
 RANGED = (Candidate("linear", {"c": Range(1e-3, 1e3, log=True)}), Candidate("deep", {"layers": Range(1, 9)}))
 
 
@@ -84,6 +85,45 @@ def test_a_score_that_is_not_a_number_gives_a_trial_up_and_the_search_goes_on() 
     assert search.gives_up(0, float("nan"))
     search.tell(float("nan"))
     assert search.ask() is not None
+
+
+def test_the_best_mean_over_the_folds_is_chosen() -> None:
+    """Not the best score on one of them."""
+    scores = {5: [0.6, 0.6, 0.6, 0.6], 3: [1.0, 0.0, 0.0, 1.0]}
+    candidates = [Candidate("nearest", {"neighbours": (3, 5)})]
+
+    def judge(trial: Trial, fold: Fold) -> float:
+        return scores[trial.params["neighbours"]][fold.dev[0]]
+
+    assert choose(RandomSearch(candidates, 0), FOLDS, judge) == Trial("nearest", {"neighbours": 5})
+
+
+def test_only_so_many_trials_are_made_as_were_asked_for() -> None:
+    made: list[Trial] = []
+
+    def judge(trial: Trial, fold: Fold) -> float:
+        made.append(trial)
+        return 0.0
+
+    choose(RandomSearch(LISTED, 0), FOLDS[:1], judge, trials=3)
+    assert len(made) == 3
+
+
+def test_a_trial_that_falls_behind_is_tried_on_no_further_fold() -> None:
+    search = OptunaSearch(RANGED, 0)
+    for _ in range(2 * STARTS + 1):
+        trial = search.ask()
+        assert trial is not None
+        assert not attempt(trial, FOLDS, search, lambda trial, fold: 0.5).given_up
+    trial = search.ask()
+    assert trial is not None
+    tried = attempt(trial, FOLDS, search, lambda trial, fold: [0.4, 0.3, 1.0, 1.0][fold.dev[0]])
+    assert (tried.given_up, tried.folds) == (True, (0.4, 0.3))
+
+
+def test_where_no_score_is_a_number_nothing_is_chosen() -> None:
+    with pytest.raises(ValueError, match="no trial"):
+        choose(OptunaSearch(LISTED, 0), FOLDS, lambda trial, fold: math.nan)
 
 
 def test_a_grid_needs_its_values_listed() -> None:
