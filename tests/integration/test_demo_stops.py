@@ -13,10 +13,13 @@ from bakehouse.gates import at_least
 from gitops.environment import Place
 from gitops.history import released
 from gitops.promotion import commit_release, promote
+from gitops.release import Release
 from gitops.repository import GitopsRepository
 from tests.gitops_world import World, release
-from tools.demo import RefusedReleaseError, refusal, review
+from tools.demo import Demo, RefusedReleaseError, refusal, review
 from tools.tour import StoppedError, Tour, errors_and_steps
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -40,6 +43,30 @@ def test_the_demo_looks_at_a_proposal_and_merges_it_as_its_reviewer(world: World
 def test_the_demo_stops_where_there_is_nothing_to_review(world: World, tour: Tour) -> None:
     with pytest.raises(StoppedError, match="Merge the branch"):
         review(tour, GitopsRepository.open(), "orders", "Nothing of the kind.")
+
+
+@pytest.mark.parametrize("refused", [1, 2])
+def test_where_the_first_batch_alone_is_refused_the_demo_trains_on_every_batch(
+    world: World, tour: Tour, monkeypatch: pytest.MonkeyPatch, refused: int
+) -> None:
+    """And ends where that is refused too."""
+    trained: list[str] = []
+
+    def train(_: Demo, title: str, configuration: str) -> Release:
+        trained.append(configuration)
+        if len(trained) <= refused:
+            raise RefusedReleaseError("missed")
+        return release(1)
+
+    monkeypatch.setattr(Demo, "train", train)
+    monkeypatch.setenv("BAKEHOUSE_ROOT", str(CHECKOUT))
+    demo = Demo(tour, "students")
+    if refused == 1:
+        assert demo.first_release() == release(1)
+    else:
+        with pytest.raises(RefusedReleaseError):
+            demo.first_release()
+    assert [Path(name).name for name in trained] == ["students-first-batch.yaml", "run.yaml"]
 
 
 def test_gates_that_refuse_a_model_end_the_demo_and_a_run_that_breaks_is_an_error() -> None:
