@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import dask
+from dask import threaded
 from pydantic import BaseModel, ConfigDict
 from zenml import step
 
@@ -157,7 +158,8 @@ def _scheduler(cluster: str | None, workers: int | None) -> Iterator[tuple[dict[
     """How Dask computes, and on how many workers."""
     if cluster is None:
         count = workers or 1
-        yield {"scheduler": "threads", "num_workers": count}, count
+        # By its function, not by its name: to look up a name, Dask imports all that a cluster needs.
+        yield {"scheduler": threaded.get, "num_workers": count}, count
         return
     from distributed import Client
 
