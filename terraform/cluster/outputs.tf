@@ -15,6 +15,20 @@ output "oidc" {
   }
 }
 
+output "nodes" {
+  description = "Label and taint of the nodes, and its value for services and for pipelines."
+  value = {
+    key       = "bakehouse/nodes"
+    services  = "serving"
+    pipelines = "training"
+  }
+
+  precondition {
+    condition     = length(setsubtract(["serving", "training"], keys(var.node_groups))) == 0
+    error_message = "node_groups must hold serving and training."
+  }
+}
+
 output "node_role_arn" {
   description = "Role of the nodes."
   value       = aws_iam_role.nodes.arn

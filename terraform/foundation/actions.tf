@@ -21,6 +21,8 @@ locals {
     "s3:ListBucket",
     "s3:ListMultipartUploadParts",
     "s3:PutObject",
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:GetSecretValue",
   ]
 
   # The roles of AWS services, of workflows and of people: the union of modules/github_role's two, break-glass, the

@@ -7,6 +7,7 @@ module "key" {
   description = each.value.description
   account_id  = var.context.account_id
   services    = each.value.services
+  protected   = contains(["artifacts", "logs"], each.key) # of evidence and trail
   disk_region = each.key == "cluster" ? var.context.region : null
 }
 

@@ -1,7 +1,10 @@
-# Who administers the cluster: whoever applies it, and whoever is called in an emergency. Here and not in the cluster
-# root, because EKS takes only roles that exist.
+# Who administers the cluster: whom the values name, and whoever is called in an emergency. No workflow does: what runs in
+# the cluster comes from git, by Argo CD. Here and not in the cluster root, because EKS takes only roles that exist.
 locals {
-  cluster_admins = { apply = module.apply.arn, break-glass = module.break_glass.arn }
+  cluster_admins = merge(
+    { for arn in var.cluster_administrators : reverse(split("/", arn))[0] => arn },
+    { break-glass = module.break_glass.arn },
+  )
 }
 
 resource "aws_eks_access_entry" "admin" {

@@ -29,6 +29,7 @@ module "apply" {
   workload          = "apply"
   repository        = var.repository
   environment       = var.context.environment
+  session_seconds   = 7200 # a new cluster, or one brought up a version, may take an hour
   oidc_provider_arn = aws_iam_openid_connect_provider.github.arn
   boundary_arn      = local.platform_boundary
 
@@ -170,6 +171,8 @@ data "aws_iam_policy_document" "regional" {
       "ec2:ReplaceRoute",
       "ec2:RevokeSecurityGroup*",
       "ec2:RunInstances",
+      "ecr:PutRegistryPolicy",
+      "ecr:PutReplicationConfiguration",
       "kms:CancelKeyDeletion",
       "kms:CreateAlias",
       "kms:CreateGrant",
@@ -177,7 +180,6 @@ data "aws_iam_policy_document" "regional" {
       "kms:DeleteAlias",
       "kms:EnableKeyRotation",
       "kms:PutKeyPolicy",
-      "kms:ScheduleKeyDeletion",
       "kms:TagResource",
       "kms:UntagResource",
       "kms:UpdateAlias",
@@ -209,10 +211,9 @@ data "aws_iam_policy_document" "named" {
       "cloudwatch:TagResource",
       "ecr:CreateRepository",
       "ecr:DeleteLifecyclePolicy",
+      "ecr:DeleteRepository",
       "ecr:PutImageScanningConfiguration",
       "ecr:PutLifecyclePolicy",
-      "ecr:PutRegistryPolicy",
-      "ecr:PutReplicationConfiguration",
       "ecr:TagResource",
       "eks:AssociateAccessPolicy",
       "eks:Create*",
@@ -222,6 +223,7 @@ data "aws_iam_policy_document" "named" {
       "eks:Update*",
       "logs:AssociateKmsKey",
       "logs:CreateLogGroup",
+      "logs:DeleteLogGroup",
       "logs:DeleteMetricFilter",
       "logs:PutMetricFilter",
       "logs:PutRetentionPolicy",
@@ -251,9 +253,30 @@ data "aws_iam_policy_document" "named" {
       "arn:aws:logs:${var.context.region}:${var.context.account_id}:log-group:/aws/eks/${local.name}/*",
       "arn:aws:logs:${var.context.region}:${var.context.account_id}:log-group:/aws/rds/instance/${local.name}-*",
       "arn:aws:rds:${var.context.region}:${var.context.account_id}:*:${local.name}-*",
+      "arn:aws:rds:${var.context.region}:${var.context.account_id}:og:default*",
+      "arn:aws:rds:${var.context.region}:${var.context.account_id}:pg:default*",
       "arn:aws:s3:::${local.name}-*",
       "arn:aws:sns:${var.context.region}:${var.context.account_id}:${local.name}-*",
     ]
+  }
+
+  # RDS makes the secret of a database's password in the name of who makes the database.
+  statement {
+    sid       = "LetRdsKeepPasswords"
+    actions   = ["secretsmanager:CreateSecret", "secretsmanager:TagResource"]
+    resources = ["arn:aws:secretsmanager:${var.context.region}:${var.context.account_id}:secret:rds!db-*"]
+  }
+
+  statement {
+    sid       = "EncryptPasswords"
+    actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+    resources = [local.keys["databases"]]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["secretsmanager.${var.context.region}.amazonaws.com"]
+    }
   }
 
   # A role can be made or changed only under the environment's path, and only with one of its two boundaries.
@@ -315,6 +338,16 @@ data "aws_iam_policy_document" "named" {
     resources = [
       "arn:aws:iam::${var.context.account_id}:role${local.path}break-glass",
       "arn:aws:iam::${var.context.account_id}:role${local.path}github-*",
+    ]
+  }
+
+  statement {
+    sid     = "NeverWhatBindsIt"
+    effect  = "Deny"
+    actions = ["iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion", "iam:SetDefaultPolicyVersion"]
+    resources = [
+      "arn:aws:iam::${var.context.account_id}:policy${local.path}*-boundary",
+      "arn:aws:iam::${var.context.account_id}:policy${local.path}*-github-*",
     ]
   }
 }

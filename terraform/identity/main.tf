@@ -9,11 +9,15 @@ locals {
   platform_boundary = local.foundation.boundary_arns["platform"]
 }
 
+module "rooms" {
+  source = "../modules/rooms"
+}
+
 # The three roles of a model share their policies with those of every other model: what a role may touch is decided by
 # its tag `model`, in policies.tf. One more model is three more roles and no more policy.
 module "service" {
   source   = "../modules/workload_role"
-  for_each = toset(local.storage.models)
+  for_each = module.rooms.models
 
   name              = "${local.name}-service-${each.key}"
   path              = local.path
@@ -30,7 +34,7 @@ module "service" {
 
 module "training" {
   source   = "../modules/workload_role"
-  for_each = toset(local.storage.models)
+  for_each = module.rooms.models
 
   name              = "${local.name}-training-${each.key}"
   path              = local.path
@@ -38,7 +42,7 @@ module "training" {
   workload          = "training"
   model             = each.key
   namespace         = var.namespaces.pipelines
-  service_account   = "training-${each.key}"
+  service_account   = "training-${each.key}" # as the output training_service_accounts says
   policy_arn        = aws_iam_policy.this["training"].arn
   oidc_provider_arn = local.oidc.provider_arn
   oidc_issuer       = local.oidc.issuer
@@ -47,7 +51,7 @@ module "training" {
 
 module "monitoring" {
   source   = "../modules/workload_role"
-  for_each = toset(local.storage.models)
+  for_each = module.rooms.models
 
   name              = "${local.name}-monitoring-${each.key}"
   path              = local.path
@@ -75,4 +79,34 @@ module "tracking" {
   oidc_provider_arn = local.oidc.provider_arn
   oidc_issuer       = local.oidc.issuer
   boundary_arn      = local.workload_boundary
+}
+
+module "orchestration" {
+  source = "../modules/workload_role"
+
+  name              = "${local.name}-orchestration"
+  path              = local.path
+  description       = "The ZenML server: reads the password of its own database."
+  workload          = "orchestration"
+  namespace         = var.namespaces.tracking
+  service_account   = "zenml"
+  policy_arn        = aws_iam_policy.this["orchestration"].arn
+  oidc_provider_arn = local.oidc.provider_arn
+  oidc_issuer       = local.oidc.issuer
+  boundary_arn      = local.workload_boundary
+}
+
+module "autoscaling" {
+  source = "../modules/workload_role"
+
+  name              = "${local.name}-autoscaling"
+  path              = local.path
+  description       = "The cluster's autoscaler: makes and ends nodes of this cluster, within each group's limits."
+  workload          = "autoscaling"
+  namespace         = "kube-system"
+  service_account   = "cluster-autoscaler"
+  policy_arn        = aws_iam_policy.this["autoscaling"].arn
+  oidc_provider_arn = local.oidc.provider_arn
+  oidc_issuer       = local.oidc.issuer
+  boundary_arn      = local.platform_boundary
 }

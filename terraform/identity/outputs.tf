@@ -8,6 +8,11 @@ output "training_role_arns" {
   value       = { for model, role in module.training : model => role.arn }
 }
 
+output "training_service_accounts" {
+  description = "Service accounts that take the roles of the training pipelines, by model."
+  value       = { for model in module.rooms.models : model => "training-${model}" }
+}
+
 output "monitoring_role_arns" {
   description = "Roles of the monitoring pipelines, by model."
   value       = { for model, role in module.monitoring : model => role.arn }
@@ -16,6 +21,11 @@ output "monitoring_role_arns" {
 output "tracking_role_arn" {
   description = "Role of the MLflow server."
   value       = module.tracking.arn
+}
+
+output "server_role_arns" {
+  description = "Roles of what runs beside the models: the ZenML server and the cluster's autoscaler."
+  value       = { zenml = module.orchestration.arn, autoscaler = module.autoscaling.arn }
 }
 
 output "github_role_arns" {

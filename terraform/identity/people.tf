@@ -42,9 +42,24 @@ data "aws_iam_policy_document" "break_glass" {
     actions = ["rds:CreateDBSnapshot", "rds:RebootDBInstance", "rds:RestoreDBInstanceToPointInTime"]
     resources = [
       "arn:aws:rds:${var.context.region}:${var.context.account_id}:db:${local.name}-*",
+      "arn:aws:rds:${var.context.region}:${var.context.account_id}:og:default*",
+      "arn:aws:rds:${var.context.region}:${var.context.account_id}:pg:default*",
       "arn:aws:rds:${var.context.region}:${var.context.account_id}:snapshot:${local.name}-*",
       "arn:aws:rds:${var.context.region}:${var.context.account_id}:subgrp:${local.name}-*",
     ]
+  }
+
+  # A restored database is a new one under the same key.
+  statement {
+    sid       = "EncryptTheRestored"
+    actions   = ["kms:CreateGrant", "kms:DescribeKey"]
+    resources = [local.keys["databases"]]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["rds.${var.context.region}.amazonaws.com"]
+    }
   }
 
   statement {

@@ -8,10 +8,12 @@ locals {
 
 resource "aws_iam_policy" "this" {
   for_each = {
-    service    = data.aws_iam_policy_document.service.json
-    training   = data.aws_iam_policy_document.training.json
-    monitoring = data.aws_iam_policy_document.monitoring.json
-    tracking   = data.aws_iam_policy_document.tracking.json
+    service       = data.aws_iam_policy_document.service.json
+    training      = data.aws_iam_policy_document.training.json
+    monitoring    = data.aws_iam_policy_document.monitoring.json
+    tracking      = data.aws_iam_policy_document.tracking.json
+    orchestration = data.aws_iam_policy_document.password["zenml"].json
+    autoscaling   = data.aws_iam_policy_document.autoscaling.json
   }
 
   name        = "${local.name}-${each.key}"
@@ -165,7 +167,10 @@ data "aws_iam_policy_document" "monitoring" {
 }
 
 data "aws_iam_policy_document" "tracking" {
-  source_policy_documents = [data.aws_iam_policy_document.keys["tracking"].json]
+  source_policy_documents = [
+    data.aws_iam_policy_document.keys["tracking"].json,
+    data.aws_iam_policy_document.password["mlflow"].json,
+  ]
 
   statement {
     sid       = "ServeArtifacts"
@@ -177,5 +182,66 @@ data "aws_iam_policy_document" "tracking" {
     sid       = "ListArtifacts"
     actions   = ["s3:ListBucket"]
     resources = [local.bucket.mlflow]
+  }
+}
+
+# RDS names the secret of a database's password itself, and tags it with the database.
+data "aws_iam_policy_document" "password" {
+  for_each = toset(["mlflow", "zenml"])
+
+  statement {
+    sid       = "ReadOwnPassword"
+    actions   = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"]
+    resources = ["arn:aws:secretsmanager:${var.context.region}:${var.context.account_id}:secret:rds!db-*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/aws:rds:primaryDBInstanceArn"
+      values   = ["arn:aws:rds:${var.context.region}:${var.context.account_id}:db:${local.name}-${each.key}"]
+    }
+  }
+
+  statement {
+    sid       = "DecryptOwnPassword"
+    actions   = ["kms:Decrypt"]
+    resources = [local.keys["databases"]]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["secretsmanager.${var.context.region}.amazonaws.com"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "autoscaling" {
+  # checkov:skip=CKV_AWS_356: reads of configuration, which AWS does not bind to resources
+  statement {
+    sid = "SeeGroups"
+    actions = [
+      "autoscaling:DescribeAutoScalingGroups",
+      "autoscaling:DescribeAutoScalingInstances",
+      "autoscaling:DescribeLaunchConfigurations",
+      "autoscaling:DescribeScalingActivities",
+      "ec2:DescribeImages",
+      "ec2:DescribeInstanceTypes",
+      "ec2:DescribeLaunchTemplateVersions",
+      "ec2:GetInstanceTypesFromInstanceRequirements",
+      "eks:DescribeNodegroup",
+    ]
+    resources = ["*"]
+  }
+
+  # EKS tags the groups of its nodes so.
+  statement {
+    sid       = "ScaleOwnGroups"
+    actions   = ["autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup"]
+    resources = ["arn:aws:autoscaling:${var.context.region}:${var.context.account_id}:autoScalingGroup:*:autoScalingGroupName/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/k8s.io/cluster-autoscaler/${local.name}"
+      values   = ["owned"]
+    }
   }
 }

@@ -27,6 +27,16 @@ variable "namespaces" {
   }
 }
 
+variable "cluster_administrators" {
+  description = "Roles, each by its exact ARN, that administer the cluster: they install Argo CD and make namespaces."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.cluster_administrators) > 0 && alltrue([for arn in var.cluster_administrators : can(regex("^arn:aws:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$", arn))])
+    error_message = "cluster_administrators must hold exact ARNs of roles, at least one; no account and no wildcard."
+  }
+}
+
 variable "break_glass_principals" {
   description = "Roles or users, each by its exact ARN, that may take the break-glass role."
   type        = list(string)

@@ -41,8 +41,12 @@ resource "aws_sns_topic_subscription" "alarms" {
   endpoint  = each.key
 }
 
+module "rooms" {
+  source = "../modules/rooms"
+}
+
 resource "aws_cloudwatch_log_group" "service" {
-  for_each = toset(local.storage.models)
+  for_each = module.rooms.models
 
   name              = "/${local.name}/services/${each.key}"
   retention_in_days = var.log_days

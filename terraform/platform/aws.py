@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from bakehouse.errors import ConfigurationError
-from terraform.platform.contract import Cluster, Database, Identities, Namespaces, ObjectStore, Platform, Registry
+from terraform.platform.contract import (
+    Cluster,
+    Database,
+    Identities,
+    Namespaces,
+    Nodes,
+    ObjectStore,
+    Platform,
+    Registry,
+)
 
 ROOTS = ("storage", "cluster", "identity")
 
@@ -24,7 +33,11 @@ def from_outputs(environment: str, outputs: Mapping[str, Mapping[str, Any]]) -> 
             databases={name: _database(item) for name, item in databases.items()},
             cluster=Cluster(context=cluster["cluster"]["name"], endpoint=cluster["cluster"]["endpoint"]),
             namespaces=Namespaces(**identity["namespaces"]),
-            identities=Identities(service_role=_pattern(identity["service_role_arns"])),
+            nodes=Nodes(**cluster["nodes"]),
+            identities=Identities(
+                service_role=_pattern(identity["service_role_arns"]),
+                training_account=_pattern(identity["training_service_accounts"]),
+            ),
         )
     except KeyError as error:
         raise ConfigurationError(
@@ -46,8 +59,8 @@ def _database(output: Mapping[str, Any]) -> Database:
 
 
 def _pattern(roles: Mapping[str, str]) -> str:
-    """The one pattern that all roles of services follow. Raises `ConfigurationError` where they do not."""
+    """The one pattern of all models' roles or accounts. Raises `ConfigurationError` where they follow none."""
     patterns = {arn.removesuffix(model) + "{model}" for model, arn in roles.items() if arn.endswith(f"-{model}")}
     if len(patterns) != 1 or len(roles) == 0:
-        raise ConfigurationError("The roles of the services do not follow one pattern that ends in the model's name.")
+        raise ConfigurationError("The roles of the models do not follow one pattern that ends in the model's name.")
     return patterns.pop()

@@ -64,11 +64,21 @@ class Namespaces(Part):
     tracking: Name
 
 
+class Nodes(Part):
+    """Which nodes services and pipelines run on: those with this value of the label `key`, which refuse other pods by a
+    taint of the same key and value."""
+
+    key: str
+    services: str
+    pipelines: str
+
+
 class Identities(Part):
-    """How pods prove who they are to AWS: the role of a model's service, with `{model}` for its name. None elsewhere,
-    where pods get keys from Kubernetes secrets."""
+    """How pods prove who they are to AWS: the role of a model's service, and the service account that takes the role of
+    its training, with `{model}` for its name. None elsewhere, where pods get keys from Kubernetes secrets."""
 
     service_role: Annotated[str, Field(pattern=r"^arn:aws:iam::[0-9]{12}:role/.*\{model\}")]
+    training_account: Annotated[str, Field(pattern=r"^[a-z-]*\{model\}$")]
     audience: str = "sts.amazonaws.com"
 
 
@@ -82,6 +92,7 @@ class Platform(Part):
     databases: dict[Literal["mlflow", "zenml"], Database]
     cluster: Cluster
     namespaces: Namespaces
+    nodes: Nodes | None = None
     identities: Identities | None = None
 
     def to_yaml(self) -> str:

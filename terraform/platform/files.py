@@ -18,6 +18,10 @@ def files(platform: Platform) -> Mapping[str, str]:
     return {
         "settings/platform/kustomization.yaml": _WRITTEN + _yaml(component(platform)),
         "stack.yaml": _WRITTEN + _yaml(stack(platform)),
+        **{
+            f"settings/stacks/{model}.yaml": _WRITTEN + _yaml(stack(platform, model))
+            for model in sorted(platform.registry.repositories)
+        },
     }
 
 
@@ -26,10 +30,11 @@ def contract_file(platform: Platform) -> Mapping[str, str]:
     return {f"settings/{FILE}": _WRITTEN + platform.to_yaml()}
 
 
-def stack(platform: Platform) -> dict[str, Any]:
-    """The ZenML stack of the environment, as `zenml stack import` reads it."""
-    name, store = platform.environment, platform.object_store
-    where: dict[str, Any] = {"path": f"s3://{store.buckets['zenml']}"}
+def stack(platform: Platform, model: str | None = None) -> dict[str, Any]:
+    """The ZenML stack of the environment, as `zenml stack import` reads it; or that of one model, whose pods have the
+    model's own role, which reaches what stands under the model's name and nothing else."""
+    name, store = "-".join(filter(None, (platform.environment, model))), platform.object_store
+    where: dict[str, Any] = {"path": "/".join(filter(None, (f"s3://{store.buckets['zenml']}", model)))}
     if store.endpoint:
         where["client_kwargs"] = {"endpoint_url": store.endpoint, "region_name": store.region}
     if store.path_style:
@@ -47,6 +52,7 @@ def stack(platform: Platform) -> dict[str, Any]:
                     "incluster": True,
                     "kubernetes_namespace": platform.namespaces.pipelines,
                     "skip_local_validations": True,
+                    **_pods_of_pipelines(platform, model),
                 },
             ),
             "artifact_store": _part("artifact_store", "s3", f"{name}-artifacts", where),
@@ -56,6 +62,29 @@ def stack(platform: Platform) -> dict[str, Any]:
             "image_builder": _part("image_builder", "local", f"{name}-builder", {}),
         },
     }
+
+
+def _pods_of_pipelines(platform: Platform, model: str | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if platform.nodes:
+        settings = _on_nodes(platform.nodes.key, platform.nodes.pipelines, selector="node_selectors")
+    if model is None:
+        return {"pod_settings": settings} if settings else {}
+    store = platform.object_store
+    settings["env"] = [
+        {"name": "BAKEHOUSE_DATA_REMOTE", "value": f"s3://{store.buckets['data']}/{model}"},
+        {"name": "BAKEHOUSE_EVIDENCE_URL", "value": f"s3://{store.buckets['evidence']}"},
+    ]
+    account = {}
+    if platform.identities:
+        name = platform.identities.training_account.replace("{model}", model)
+        account = {"service_account_name": name, "step_pod_service_account_name": name}
+    return {**account, "pod_settings": settings}
+
+
+def _on_nodes(key: str, value: str, selector: str) -> dict[str, Any]:
+    toleration = {"key": key, "operator": "Equal", "value": value, "effect": "NoSchedule"}
+    return {selector: {key: value}, "tolerations": [toleration]}
 
 
 def component(platform: Platform) -> dict[str, Any]:
@@ -89,6 +118,8 @@ def _pod(platform: Platform) -> dict[str, Any]:
         environment.append({"name": "AWS_ENDPOINT_URL_S3", "value": store.endpoint})
     container: dict[str, Any] = {"name": "bento", "env": environment}
     pod: dict[str, Any] = {"containers": [container]}
+    if platform.nodes:
+        pod |= _on_nodes(platform.nodes.key, platform.nodes.services, selector="nodeSelector")
     if platform.identities:
         # The pod's own label fills the name in, so that one patch does for every model.
         role = platform.identities.service_role.replace("{model}", "$(BAKEHOUSE_MODEL)")

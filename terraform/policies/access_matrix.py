@@ -132,14 +132,16 @@ def _role(estate: Estate, role: Resource, policies: Mapping[str, Statements]) ->
         for inline in estate.of_type("aws_iam_role_policy")
         if inline.value("role") == name
     ]
-    opaque = []
-    for attachment in estate.of_type("aws_iam_role_policy_attachment"):
-        if attachment.value("role") == name:
-            attached = attachment.value("policy_arn")
-            if attached in policies:
-                statements.append(policies[attached])
-            else:
-                opaque.append(str(attached))
+    statements += [parse(block["policy"]) for block in role.blocks("inline_policy") if block.get("policy")]
+    attached = {
+        *(role.value("managed_policy_arns") or ()),
+        *(
+            found.value("policy_arn")
+            for found in estate.of_type("aws_iam_role_policy_attachment", "aws_iam_policy_attachment")
+            if name in (found.value("role"), *(found.value("roles") or ()))
+        ),
+    }
+    statements += [policies[arn] for arn in sorted(attached & policies.keys())]
     tags = {str(key): str(value) for key, value in (role.value("tags_all") or {}).items()}
     boundary = role.value("permissions_boundary")
     return Role(
@@ -153,7 +155,7 @@ def _role(estate: Estate, role: Resource, policies: Mapping[str, Statements]) ->
             boundary=policies.get(boundary, ()) if boundary else None,
         ),
         trust=parse(role.value("assume_role_policy")),
-        opaque=tuple(sorted(opaque)),
+        opaque=tuple(sorted(attached - policies.keys())),
     )
 
 

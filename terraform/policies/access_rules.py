@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from terraform.policies.documents import DocumentError, Statement, parse
+from terraform.policies.authored import IDENTITY, RESOURCE, TRUST, Document, documents, documents_of
+from terraform.policies.documents import Statement
 from terraform.policies.estate import UNKNOWN, Estate, Resource
 from terraform.policies.rules import Judgement, Rule, broken, expect, kept, unknown
 from terraform.policies.settings import environments, settings
@@ -16,57 +16,36 @@ from terraform.policies.trust import trust_fault
 _SET = "terraform/policies/settings.yaml"
 _ITSELF = "the resource itself"
 
-# Where a resource carries a policy document that somebody wrote.
-_IDENTITY = {
-    "aws_iam_policy": "policy",
-    "aws_iam_role_policy": "policy",
-    "aws_iam_user_policy": "policy",
-    "aws_iam_group_policy": "policy",
-}
-_TRUST = {"aws_iam_role": "assume_role_policy"}
-_RESOURCE = {
-    "aws_ecr_registry_policy": "policy",
-    "aws_ecr_repository_policy": "policy",
-    "aws_kms_key": "policy",
-    "aws_kms_key_policy": "policy",
-    "aws_s3_bucket_policy": "policy",
-    "aws_secretsmanager_secret_policy": "policy",
-    "aws_sns_topic_policy": "policy",
-    "aws_sqs_queue_policy": "policy",
-}
+# What binds roles is in policies: whoever can change those is bound by nothing, so they have to be denied to him.
+_BINDING_CHANGES = frozenset({"iam:createpolicyversion", "iam:setdefaultpolicyversion"})
 _ROLE_CHANGES = frozenset(
     {"iam:attachrolepolicy", "iam:createrole", "iam:putrolepolicy", "iam:putrolepermissionsboundary"}
 )
 
-
-@dataclass(frozen=True)
-class Document:
-    """A policy document where it stands: its resource, its kind, its statements; `problem` where it can't be read."""
-
-    resource: Resource
-    kind: str
-    statements: tuple[Statement, ...] = ()
-    problem: Judgement | None = None
-
-
-def documents(estate: Estate, kinds: dict[str, str]) -> Iterator[Document]:
-    """Every authored document of the kinds given, inline policies of roles included."""
-    for resource in estate.of_type(*kinds):
-        yield _read(resource, kinds[resource.type], resource.value(kinds[resource.type]))
-    if kinds is _IDENTITY or "aws_iam_policy" in kinds:
-        for role in estate.of_type("aws_iam_role"):
-            for block in _inline(role):
-                yield _read(role, "inline_policy", UNKNOWN if block is UNKNOWN else block.get("policy"))
+_EVERYTHING = re.compile(r"\*|arn:aws:(\*|[a-z0-9-]+:[^:]*:[^:]*:\*)")
+# What binds a statement for everybody, or for a service in whoever's name it acts.
+_BINDING = (
+    "aws:PrincipalAccount",
+    "aws:PrincipalArn",
+    "aws:SourceAccount",
+    "aws:SourceArn",
+    "kms:CallerAccount",
+    "kms:EncryptionContext:aws:logs:arn",
+)
 
 
 def nothing_is_everything(estate: Estate) -> Iterator[Judgement]:
     """No statement allows every action, every action of a service on everything, or everything but some."""
-    return _each(estate, {**_IDENTITY, **_RESOURCE}, _too_wide)
+    return _each(estate, {**IDENTITY, **RESOURCE}, _too_wide)
 
 
 def trust_names_its_subject(estate: Estate) -> Iterator[Judgement]:
     """Each role can be taken by an exact service, an exact role or user under a condition, or one token subject."""
-    return _each(estate, _TRUST, lambda _, statement: trust_fault(statement))
+
+    def check(document: Document, statement: Statement) -> str | None:
+        return trust_fault(statement, only_reads=document.resource.value("tags", "workload") == "plan")
+
+    return _each(estate, TRUST, check)
 
 
 def environments_keep_apart(estate: Estate) -> Iterator[Judgement]:
@@ -90,7 +69,7 @@ def environments_keep_apart(estate: Estate) -> Iterator[Judgement]:
                 return f"it names {foreign.search(text).group(0)}, not {own}"  # type: ignore[union-attr]
         return _open_to_all(document, statement)
 
-    return _each(estate, {**_IDENTITY, **_RESOURCE, **_TRUST}, check)
+    return _each(estate, {**IDENTITY, **RESOURCE, **TRUST}, check)
 
 
 def roles_are_bounded(estate: Estate) -> Iterator[Judgement]:
@@ -117,11 +96,12 @@ def planning_only_reads(estate: Estate) -> Iterator[Judgement]:
 def roles_cannot_grow(estate: Estate) -> Iterator[Judgement]:
     """Nobody can hand roles on freely, or make or change a role but under a boundary."""
 
-    for document in documents(estate, _IDENTITY):
+    for document in documents(estate, IDENTITY):
         if document.problem:
             yield document.problem
             continue
         faults = [fault for item in document.statements if item.allows and (fault := _growth(item))]
+        faults += _unbinding(document.statements)
         bounds = _is_boundary(estate, document.resource) if faults else None
         if faults and bounds is UNKNOWN:
             yield unknown(document.resource.subject, "whether it bounds or grants is known only after apply")
@@ -177,26 +157,6 @@ def _each(
         yield expect(document.resource.subject, not faults, where + "; ".join(faults))
 
 
-def _read(resource: Resource, kind: str, text: Any) -> Document:
-    if text is UNKNOWN:
-        return Document(resource, kind, problem=unknown(resource.subject, f"its {kind} is known only after apply"))
-    if text is None:
-        return Document(resource, kind, problem=broken(resource.subject, f"it has no {kind} of its own"))
-    try:
-        return Document(resource, kind, parse(str(text)))
-    except DocumentError as error:
-        return Document(resource, kind, problem=broken(resource.subject, f"its {kind} can't be read: {error}"))
-
-
-def _inline(role: Resource) -> list[Any]:
-    """A role's inline policies. Terraform shows those of a new role as unknown where none is written; they are then
-    resources of their own, which are read as such."""
-    blocks = role.value("inline_policy")
-    if blocks is UNKNOWN:
-        return []
-    return [block for block in blocks or [] if block is UNKNOWN or block.get("policy")]
-
-
 def _too_wide(document: Document, statement: Statement) -> str | None:
     if not statement.allows:
         return None
@@ -208,39 +168,32 @@ def _too_wide(document: Document, statement: Statement) -> str | None:
         service, _, verb = action.partition(":")
         if service == "*" or set(service) & {"*", "?"}:
             return f"it allows {action}"
-        everything = not statement.resources or "*" in statement.resources or "arn:aws:*" in statement.resources
-        if verb.strip("*?") == "" and (everything or document.resource.type in _RESOURCE):
+        everything = not statement.resources or any(_EVERYTHING.fullmatch(name) for name in statement.resources)
+        if verb.strip("*?") == "" and (everything or document.resource.type in RESOURCE):
             return f"it allows {action} on everything"
     return None
 
 
 def _open_to_all(document: Document, statement: Statement) -> str | None:
+    if not statement.allows or document.resource.type not in RESOURCE:
+        return None
+    if statement.not_principals:
+        return "it allows everybody but some"
     everybody = {("*", "*"), ("AWS", "*")} & set(statement.principals)
-    if not statement.allows or not everybody or document.resource.type not in _RESOURCE:
+    service = next((name for kind, name in statement.principals if kind == "Service"), None)
+    if not everybody and not service:
         return None
-    bound = ("kms:CallerAccount", "aws:PrincipalAccount", "aws:SourceAccount", "aws:PrincipalArn", "aws:SourceArn")
-    if any(statement.condition_values(key, "StringEquals", "ArnEquals", "ArnLike") for key in bound):
+    bound = [statement.condition_values(key, "StringEquals", "ArnEquals", "ArnLike") for key in _BINDING]
+    if any(values and not any(_EVERYTHING.fullmatch(value) for value in values) for values in bound):
         return None
-    return "it allows everybody of every account"
+    return "it allows everybody of every account" if everybody else f"it allows {service} in whoever's name it acts"
 
 
 def _only_reads(estate: Estate, role: Resource) -> Iterator[Judgement]:
-    names = {role.value("name"), role.value("id")} - {None, UNKNOWN}
     found = False
-    for inline in estate.companions(role, "aws_iam_role_policy", "role", "name", "id"):
+    for document in documents_of(estate, role):
         found = True
-        yield _reads(role, _read(inline, "policy", inline.value("policy")))
-    by_arn = {policy.value("arn"): policy for policy in estate.of_type("aws_iam_policy")}
-    by_arn.pop(UNKNOWN, None)
-    for attachment in estate.of_type("aws_iam_role_policy_attachment"):
-        if attachment.value("role") not in names:
-            continue
-        found = True
-        arn = attachment.value("policy_arn")
-        if arn is UNKNOWN or arn not in by_arn:
-            yield unknown(role.subject, f"what {attachment.subject} attaches can't be read")
-        else:
-            yield _reads(role, _read(by_arn[arn], "policy", by_arn[arn].value("policy")))
+        yield _reads(role, document)
     if not found:
         yield unknown(role.subject, "no policy of it can be found")
 
@@ -269,6 +222,25 @@ def _growth(statement: Statement) -> str | None:
         if covered and "*" in statement.resources:
             return f"{action} reaches every role of the account"
     return "it allows everything but some actions" if statement.not_actions else None
+
+
+def _unbinding(statements: Iterable[Statement]) -> list[str]:
+    """The changes of policies that a document allows, and does not deny for the boundaries."""
+    denied = {
+        name
+        for item in statements
+        if not item.allows and not item.conditions and any(arn.endswith("-boundary") for arn in item.resources)
+        for action in item.actions
+        for name in _BINDING_CHANGES
+        if _matches(action, name)
+    }
+    return [
+        f"{action} lets it change the boundaries"
+        for item in statements
+        if item.allows
+        for action in item.actions
+        if any(_matches(action, name) and name not in denied for name in _BINDING_CHANGES)
+    ]
 
 
 def _is_boundary(estate: Estate, policy: Resource) -> Any:

@@ -36,9 +36,21 @@ Environments = Annotated[
 
 
 @app.command(name="check")
-def check_command(evidence: Evidence = None, environment: Environments = None) -> None:
+def check_command(
+    evidence: Evidence = None,
+    environment: Environments = None,
+    before_apply: Annotated[
+        bool,
+        typer.Option(
+            "--before-apply",
+            help="Fail on what is broken, and leave what is not known or not planned yet to the check afterwards.",
+        ),
+    ] = False,
+) -> None:
     """Judge sources, plans and states; list every failure, and end with 1 where there is one."""
     found = _check(evidence, environment)
+    if before_apply:
+        found = found.broken_alone()
     for failure in found.outcome.failures:
         judgement = failure.judgement
         typer.echo(

@@ -8,11 +8,15 @@ from datetime import date
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from bakehouse.errors import ConfigurationError
 from terraform.policies.estate import UNKNOWN, Estate, Resource
+
+_FILE = Path(__file__).with_name("prices.yaml")
 
 
 class _Hourly(BaseModel):
@@ -40,6 +44,13 @@ class Prices(BaseModel):
         hourly = (self.hourly.model_extra or {}).get(key)
         return hourly * self.hours_a_month if hourly is not None else self.monthly.get(key)
 
+    def of_machine(self, sort: Literal["databases", "instances"], kind: str) -> float:
+        """The monthly price of a kind of database or instance. Raises `ConfigurationError` where there is none."""
+        hourly: dict[str, float] = getattr(self.hourly, sort)
+        if kind not in hourly:
+            raise ConfigurationError(f"There is no price for {kind}.", f"Note one in {_FILE}, hourly.{sort}.")
+        return hourly[kind] * self.hours_a_month
+
 
 @dataclass(frozen=True, order=True)
 class Cost:
@@ -57,12 +68,12 @@ class Cost:
 @cache
 def prices() -> Prices:
     """The prices beside this file."""
-    return Prices.model_validate(yaml.safe_load(Path(__file__).with_name("prices.yaml").read_text()))
+    return Prices.model_validate(yaml.safe_load(_FILE.read_text()))
 
 
 def monthly_costs(estate: Estate) -> tuple[Cost, ...]:
-    """What has a price, alike things together, the dearest first. A price that is missing raises `KeyError`: an
-    estimate that leaves a machine out is worse than none."""
+    """What has a price, alike things together, the dearest first. Raises `ConfigurationError` for a price that is
+    missing: an estimate that leaves a machine out is worse than none."""
     single = sorted(cost for resource in estate.resources for cost in _costs(resource))
     together = [
         Cost(what, each, sum(cost.count for cost in same))
@@ -76,13 +87,13 @@ def _costs(resource: Resource) -> Iterator[Cost]:
     if resource.type == "aws_db_instance":
         kind, storage = str(resource.value("instance_class")), resource.value("allocated_storage")
         times = 2 if resource.value("multi_az") is True else 1
-        yield Cost(f"database {kind}", listed.hourly.databases[kind] * listed.hours_a_month, times)
+        yield Cost(f"database {kind}", listed.of_machine("databases", kind), times)
         if storage is not UNKNOWN:
             yield Cost("database storage, GB", listed.monthly["storage_gb"], int(storage) * times)
     elif resource.type == "aws_eks_node_group":
         kind, least = str(resource.value("instance_types", 0)), resource.value("scaling_config", 0, "min_size")
         if least:
-            yield Cost(f"node {kind}", listed.hourly.instances[kind] * listed.hours_a_month, int(least))
+            yield Cost(f"node {kind}", listed.of_machine("instances", kind), int(least))
     elif resource.type == "aws_vpc_endpoint":
         if resource.value("vpc_endpoint_type") == "Interface":
             each = listed.of("aws_vpc_endpoint.Interface")

@@ -48,7 +48,8 @@ def databases_under_a_key(estate: Estate) -> Iterator[Judgement]:
             return encrypted
         if database.value("manage_master_user_password") is not True:
             return broken(database.subject, "RDS does not manage its password, so somebody else holds it")
-        return _is_key(database, "kms_key_id")
+        storage = _is_key(database, "kms_key_id")
+        return _is_key(database, "master_user_secret_kms_key_id") if storage.kept else storage
 
     return _attribute(estate, "aws_db_instance", check)
 
@@ -92,7 +93,10 @@ def nodes_under_a_key(estate: Estate) -> Iterator[Judgement]:
                 return unknown(template.subject, "whether its disk is encrypted is known only after apply")
             if str(encrypted).lower() != "true":
                 return broken(template.subject, "its disk is not encrypted")
-        return _is_key(template, "block_device_mappings", 0, "ebs", 0, "kms_key_id")
+            key = _is_key(template, "block_device_mappings", index, "ebs", 0, "kms_key_id")
+            if not key.kept:
+                return key
+        return kept(template.subject)
 
     return _attribute(estate, "aws_launch_template", check)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from bakehouse.errors import ConfigurationError
 from terraform.policies.catalogue import catalogue, judge_estate, judge_sources
 from terraform.policies.estate import Context, Estate, read_plans, read_states
-from terraform.policies.rules import Result
+from terraform.policies.rules import Result, Verdict
 from terraform.policies.sources import read_sources
 from terraform.policies.waivers import Outcome, Waiver, apply_waivers, read_waivers
 
@@ -30,6 +30,8 @@ class Evidence:
 
     planned: Estate | None
     recorded: Estate | None
+    missing: tuple[str, ...] = ()
+    """The roots of which it has no plan."""
 
     @property
     def context(self) -> Context:
@@ -46,6 +48,11 @@ class Check:
     results: Mapping[str, tuple[Result, ...]]
     waivers: tuple[Waiver, ...]
     outcome: Outcome
+
+    def broken_alone(self) -> Check:
+        """The same without what can't be told yet, for the plans that are there before anything is applied."""
+        certain = tuple(item for item in self.outcome.failures if item.judgement.verdict is Verdict.BROKEN)
+        return replace(self, outcome=replace(self.outcome, failures=certain, faults=()))
 
 
 def read_evidence(folder: Path) -> Mapping[str, Evidence]:
@@ -65,7 +72,13 @@ def check(evidence: Mapping[str, Evidence], wanted: Iterable[str], today: date, 
         **{name: judge_estate(None) for name in sorted(set(wanted) - set(evidence))},
         **{name: judge_estate(found.planned, found.recorded) for name, found in evidence.items()},
     }
-    return Check(evidence, results, waivers, apply_waivers(results, waivers, catalogue(), today))
+    outcome = apply_waivers(results, waivers, catalogue(), today)
+    unseen = [
+        f"{name} has no plan of {', '.join(found.missing)}: what was not looked at is not in order"
+        for name, found in evidence.items()
+        if found.missing
+    ]
+    return Check(evidence, results, waivers, replace(outcome, faults=(*outcome.faults, *unseen)))
 
 
 def _read(folder: Path) -> Evidence:
@@ -81,7 +94,8 @@ def _read(folder: Path) -> Evidence:
         raise ConfigurationError(f"{folder} does not hold the plans of one environment: {error}.") from error
     if planned.context.environment != folder.name:
         raise ConfigurationError(f"{folder} holds plans of {planned.context.environment}, not of {folder.name}.")
-    return Evidence(planned, read_states(states, planned.context) if states else None)
+    missing = sorted({path.parent.name for path in TERRAFORM.glob("*/backend.tf")} - set(plans))
+    return Evidence(planned, read_states(states, planned.context) if states else None, tuple(missing))
 
 
 def _load(path: Path) -> Mapping[str, Any]:

@@ -57,13 +57,14 @@ def the_trail_is_whole(estate: Estate) -> Iterator[Judgement]:
     buckets = list(estate.of_type("aws_s3_bucket"))
     for trail in estate.of_type("aws_cloudtrail"):
         values = {name: trail.value(name) for name in ("is_multi_region_trail", "enable_log_file_validation")}
-        if UNKNOWN in values.values():
+        on = trail.value("enable_logging")  # it is where nothing is said
+        if UNKNOWN in (*values.values(), on):
             yield unknown(trail.subject, "what it covers is known only after apply")
             continue
         for name, value in values.items():
             if value is not True:
                 yield broken(trail.subject, f"{name} is not set")
-        if trail.value("enable_logging") is False:
+        if on is False:
             yield broken(trail.subject, "it is switched off")
         yield from _records(trail, buckets)
 
@@ -140,6 +141,12 @@ def everything_is_tagged(estate: Estate) -> Iterator[Judgement]:
             yield expect(resource.subject, not missing, f"it lacks the tag {', '.join(missing)}")
 
 
+def every_kind_is_known(estate: Estate) -> Iterator[Judgement]:
+    """Nothing is of a kind that no rule was ever written or thought for."""
+    for resource in estate.resources:
+        yield expect(resource.subject, resource.type in settings().known_types, f"no rule knows a {resource.type}")
+
+
 def _locked(estate: Estate, bucket: Resource) -> Judgement:
     least = settings().record_days
     if bucket.value("object_lock_enabled") is UNKNOWN:
@@ -167,6 +174,8 @@ def _records(trail: Resource, buckets: list[Resource]) -> Iterator[Judgement]:
             return
         if selector.get("read_write_type") != "All":
             continue
+        if selector.get("include_management_events") is False:
+            yield broken(trail.subject, "it does not record who changes the account's resources")
         for number, _ in enumerate(trail.value("event_selector", index, "data_resource") or ()):
             values = trail.value("event_selector", index, "data_resource", number, "values")
             recorded |= {str(value) for value in values} if isinstance(values, list) else set()
@@ -259,5 +268,13 @@ RULES: Iterable[Rule[Estate]] = (
         ("ISO 27001:2022 A.5.9",),
         f"{_SET}: required_tags",
         everything_is_tagged,
+    ),
+    Rule(
+        "TAG-02",
+        "Every kind of resource is one that the rules know",
+        "A rule says nothing of a kind that nobody thought of, and saying nothing looks like being in order.",
+        ("ISO 27001:2022 A.5.9",),
+        f"{_SET}: known_types",
+        every_kind_is_known,
     ),
 )

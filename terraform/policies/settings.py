@@ -37,6 +37,7 @@ class Settings(BaseModel):
     read_verbs: tuple[str, ...] = Field(min_length=1)
     read_actions: frozenset[str]
     policy_characters: dict[str, int]
+    known_types: frozenset[str] = Field(min_length=1)
 
 
 @cache

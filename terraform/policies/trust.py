@@ -11,8 +11,19 @@ from terraform.policies.documents import Statement
 _PULL_REQUEST = re.compile(r"repo:[\w.-]+/[\w.-]+:environment:[a-z0-9-]+:ref:refs/pull/\*/merge")
 
 
-def trust_fault(statement: Statement) -> str | None:
-    """What is wrong with one statement of a trust policy, or None where it binds the role to one subject."""
+# What tells one session of a person from another, or says that it is a person at all.
+_OF_A_SESSION = (
+    "aws:MultiFactorAuthAge",
+    "aws:MultiFactorAuthPresent",
+    "sts:ExternalId",
+    "sts:RoleSessionName",
+    "sts:SourceIdentity",
+)
+
+
+def trust_fault(statement: Statement, *, only_reads: bool = False) -> str | None:
+    """What is wrong with one statement of a trust policy, or None where it binds the role to one subject. A role that
+    `only_reads` may be taken by whatever pull request there is."""
     if not statement.allows:
         return None
     if statement.not_principals or not statement.principals:
@@ -22,6 +33,10 @@ def trust_fault(statement: Statement) -> str | None:
         fault = find(statement, name) if find else "everybody may take it"
         if fault:
             return fault
+    if not only_reads and any(
+        _PULL_REQUEST.fullmatch(value) for _, _, values in statement.conditions for value in values
+    ):
+        return "any pull request may take it, and it is no role that only plans"
     return None
 
 
@@ -32,7 +47,12 @@ def _service_fault(_statement: Statement, name: str) -> str | None:
 def _person_fault(statement: Statement, name: str) -> str | None:
     if not re.fullmatch(r"arn:aws:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+", name):
         return f"{name} is not one role or user"
-    return None if statement.conditions else f"{name} may take it without any condition"
+    if not any(
+        statement.condition_values(key, "Bool", "NumericLessThan", "StringEquals", "StringLike")
+        for key in _OF_A_SESSION
+    ):
+        return f"{name} may take it without a condition on who asks: one of {', '.join(_OF_A_SESSION)}"
+    return None
 
 
 def _token_fault(statement: Statement, name: str) -> str | None:

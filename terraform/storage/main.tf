@@ -1,8 +1,11 @@
+# A model is a folder under bentos/: one more room is one more repository here, one more set of roles in identity and one
+# more log group in observability, each in the plan of the pull request that adds it.
+module "rooms" {
+  source = "../modules/rooms"
+}
+
 locals {
   foundation = data.terraform_remote_state.foundation.outputs
-
-  # A model is a folder under bentos/: one more room is one more repository here and one more set of roles in identity.
-  models = toset([for file in fileset("${path.root}/${var.rooms}", "*/problem.yaml") : dirname(file)])
 
   buckets = {
     data        = { key = "data", data_class = "personal", expire_days = null }
@@ -41,7 +44,7 @@ module "evidence" {
 
 module "repository" {
   source   = "../modules/repository"
-  for_each = local.models
+  for_each = module.rooms.models
 
   name    = "${var.context.project}/${each.key}"
   model   = each.key

@@ -30,8 +30,3 @@ output "databases" {
     }
   }
 }
-
-output "models" {
-  description = "Models that the environment has a place for."
-  value       = sort(local.models)
-}

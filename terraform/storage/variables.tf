@@ -1,14 +1,3 @@
-variable "rooms" {
-  description = "Folder of the models' rooms, from this root; each folder in it with a problem.yaml is a model."
-  type        = string
-  default     = "../../bentos"
-
-  validation {
-    condition     = length(fileset("${path.root}/${var.rooms}", "*/problem.yaml")) > 0
-    error_message = "rooms must hold at least one model: a folder with a problem.yaml."
-  }
-}
-
 variable "retention_days" {
   description = "Days that ZenML's artifacts, the prediction logs and the databases' logs are kept."
   type = object({

@@ -22,6 +22,7 @@ from tests.infra.platform import (
 )
 
 OUTLIVE = ("access-logs", "evidence", "state", "state-access-logs", "trail")
+OUTLIVING_KEYS = ("artifacts", "logs", "state")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,8 +50,9 @@ def platforms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pl
         yield found
         in_parallel(found, destroy_in_order)
         for platform in found.values():
-            kept = {f"{platform.name}-{name}-{platform.account}" for name in OUTLIVE} | {f"alias/{platform.name}/state"}
-            assert remains(platform) == kept, "what is destroyed is gone, and what must outlive it is not"
+            buckets = {f"{platform.name}-{name}-{platform.account}" for name in OUTLIVE}
+            keys = {f"alias/{platform.name}/{name}" for name in OUTLIVING_KEYS}
+            assert remains(platform) == buckets | keys, "what is destroyed is gone, and what must outlive it is not"
 
 
 def leave_evidence(platform: Platform, folder: Path) -> None:

@@ -182,13 +182,15 @@ def apply_in_order(platform: Platform, roots: tuple[str, ...] = offline.ROOTS) -
 
 
 def destroy_in_order(platform: Platform) -> None:
-    """Take an environment down as docs/how-to/terraform.md says: forget what must outlive it (evidence, the trail, and
-    the access logs of both), empty the other buckets, lift what protects the databases, and destroy the rest, each root
-    before what it stands on. Bootstrap stays: its bucket holds the states."""
+    """Take an environment down as docs/how-to/terraform.md says: forget what must outlive it (evidence, the trail, the
+    access logs of both, and the keys that open them), empty the other buckets, lift what protects the databases, and
+    destroy the rest, each root before what it stands on. Bootstrap stays: its bucket holds the states."""
     for root, module in (
         ("storage", "module.evidence"),
         ("foundation", "module.trail.module.bucket"),
         ("foundation", "module.access_logs"),
+        ("foundation", 'module.key["artifacts"]'),
+        ("foundation", 'module.key["logs"]'),
     ):
         platform.terraform.run(root, "state", "rm", module)
     for purpose in ("data", "mlflow", "predictions", "reports", "zenml"):

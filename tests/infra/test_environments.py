@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import hcl2
+import pytest
 
 from terraform.policies.estate import UNKNOWN, Estate
 from tests.infra import offline
 from tests.infra.platform import ACCOUNTS, Platform
+
+# One worker applies the platform, for every file that looks at it.
+pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.long]
 
 # Resources that only one environment has, and the value that decides it.
 COUNTED = {
@@ -20,9 +24,9 @@ COUNTED = {
     r"storage:aws_ecr_replication_configuration\.this\[0\]": "storage.registry.replicate_to",
     r"storage:aws_ecr_registry_policy\.this\[0\]": "storage.registry.replicate_from",
 }
-# Attributes that are made from a value rather than being one.
 # Identifiers that AWS gives.
 _GIVEN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=-)[0-9a-f]{17}|(?<=/id/)\w{10,}")
+# Attributes that are made from a value rather than being one.
 MADE_FROM: dict[str, Callable[[Any], Any]] = {
     "max_allocated_storage": lambda gigabytes: gigabytes * 5,
     "limit_amount": lambda dollars: f"{dollars:.1f}",
@@ -51,6 +55,12 @@ def test_every_difference_between_the_plans_is_a_value_that_differs(platforms: d
         and not _explained(path, staging[address].get(path), production[address].get(path), values)
     ]
     assert not unexplained
+
+
+def test_one_switch_does_not_explain_another() -> None:
+    values = [Value("storage.databases.mlflow.multi_az", False, True)]
+    assert _explained("multi_az", False, True, values)
+    assert not _explained("publicly_accessible", False, True, values)
 
 
 def test_a_resource_that_one_environment_lacks_is_lacking_by_a_value(platforms: dict[str, Platform]) -> None:
@@ -93,6 +103,9 @@ def _explained(path: str, one: Any, other: Any, values: list[Value]) -> bool:
         return bool(deciding) and deciding[0] in {value.path for value in values}
     make = MADE_FROM.get(path.rpartition(".")[2])
     for value in values:
+        # Of two, any switch would explain any other: it has to be the switch of that name.
+        if isinstance(one, bool) and path.rpartition(".")[2] != value.path.rpartition(".")[2]:
+            continue
         if (value.staging, value.production) == (one, other):
             return True
         if make and isinstance(value.staging, int) and (make(value.staging), make(value.production)) == (one, other):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,10 @@ from terraform.platform.commands import app
 from terraform.platform.contract import read_contract
 from tests.infra import offline
 from tests.infra.platform import Platform
+from tests.manifests import render
+
+# One worker applies the platform, for every file that looks at it.
+pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.long]
 
 
 @pytest.fixture(params=offline.ENVIRONMENTS)
@@ -47,11 +50,12 @@ def test_every_name_in_the_files_is_an_output(written: tuple[Platform, Path]) ->
 
 
 def test_the_stack_is_one_that_zenml_takes(written: tuple[Platform, Path]) -> None:
-    flavors = pytest.importorskip("zenml.integrations.kubernetes.flavors.kubernetes_orchestrator_flavor")
+    from zenml.integrations.kubernetes.flavors.kubernetes_orchestrator_flavor import KubernetesOrchestratorConfig
+
     platform, folder = written
     stack = yaml.safe_load((folder / "stack.yaml").read_text())
     parts = stack["components"]
-    flavors.KubernetesOrchestratorConfig(**parts["orchestrator"]["configuration"])
+    KubernetesOrchestratorConfig(**parts["orchestrator"]["configuration"])
     assert (
         parts["orchestrator"]["configuration"]["kubernetes_namespace"]
         == (platform.outputs("identity")["namespaces"]["pipelines"])
@@ -60,7 +64,39 @@ def test_the_stack_is_one_that_zenml_takes(written: tuple[Platform, Path]) -> No
     assert parts["container_registry"]["configuration"]["uri"] == platform.outputs("storage")["registry"]["host"]
 
 
-@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+def test_a_models_own_stack_runs_as_the_role_that_reaches_its_artifacts(written: tuple[Platform, Path]) -> None:
+    platform, folder = written
+    identity = platform.outputs("identity")
+    parts = yaml.safe_load((folder / "settings" / "stacks" / "orders.yaml").read_text())["components"]
+    orchestrator, store = parts["orchestrator"]["configuration"], parts["artifact_store"]["configuration"]["path"]
+    subject = f"system:serviceaccount:{identity['namespaces']['pipelines']}:{orchestrator['service_account_name']}"
+    role = platform.take_role(
+        identity["training_role_arns"]["orders"], platform.outputs("cluster")["oidc"]["issuer"], subject
+    )
+    files = platform.client("s3", **role)
+    bucket, _, prefix = store.removeprefix("s3://").partition("/")
+    files.put_object(Bucket=bucket, Key=f"{prefix}/train/model/probe", Body=b"there")
+    given = {item["name"]: item["value"] for item in orchestrator["pod_settings"]["env"]}
+    files.put_object(Bucket=given["BAKEHOUSE_EVIDENCE_URL"].removeprefix("s3://"), Key="orders/probe", Body=b"there")
+    bucket, _, prefix = given["BAKEHOUSE_DATA_REMOTE"].removeprefix("s3://").partition("/")
+    platform.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/files/md5/00/probe", Body=b"there")
+    assert files.get_object(Bucket=bucket, Key=f"{prefix}/files/md5/00/probe")["Body"].read() == b"there"
+
+
+def test_pods_run_on_the_nodes_that_are_there_for_them(written: tuple[Platform, Path]) -> None:
+    platform, folder = written
+    groups = platform.recorded.of_type("aws_eks_node_group")
+    taken = {(item["key"], item["value"]) for group in groups for item in group.blocks("taint")}
+    stack = yaml.safe_load((folder / "stack.yaml").read_text())["components"]["orchestrator"]["configuration"]
+    patch = yaml.safe_load((folder / "settings" / "platform" / "kustomization.yaml").read_text())["patches"][0]["patch"]
+    pods = [stack["pod_settings"], yaml.safe_load(patch)["spec"]["template"]["spec"]]
+    assert {(item["key"], item["value"]) for pod in pods for item in pod["tolerations"]} == taken
+    assert [pod.get("nodeSelector") or pod["node_selectors"] for pod in pods] == [
+        {"bakehouse/nodes": "training"},
+        {"bakehouse/nodes": "serving"},
+    ]
+
+
 def test_a_models_pods_get_the_environments_image_bucket_and_role(written: tuple[Platform, Path]) -> None:
     platform, folder = written
     registry = platform.outputs("storage")["registry"]
@@ -76,9 +112,7 @@ def test_a_models_pods_get_the_environments_image_bucket_and_role(written: tuple
         "labels:\n  - includeSelectors: true\n    pairs:\n      app.kubernetes.io/name: orders\n"
         "resources:\n  - ../../base\ncomponents:\n  - release\n  - ../settings/platform\n"
     )
-    done = subprocess.run(["kubectl", "kustomize", str(model)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found = {item["kind"]: item for item in yaml.safe_load_all(done.stdout)}
+    found = {item["kind"]: item for item in render(model)}
     pod = found["Deployment"]["spec"]["template"]
     container = pod["spec"]["containers"][0]
     assert container["image"] == f"{registry['host']}/bakehouse/orders:7@{digest}"

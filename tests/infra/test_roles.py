@@ -14,9 +14,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from terraform.policies.access_matrix import STRANGER, can_delete, can_read, can_write, matrix, models, roles, stores
-from terraform.policies.evaluation import allowed, assumable
+from terraform.policies.documents import parse
+from terraform.policies.evaluation import Target, allowed, assumable
 from tests.infra import offline
 from tests.infra.platform import SECOND_MODEL, Platform
+
+# One worker applies the platform, for every file that looks at it.
+pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.long]
 
 OWN = "orders"
 # What each kind of role may do, by purpose of the bucket. Whatever is not here it may not.
@@ -102,25 +106,51 @@ def test_a_workflow_takes_a_role_only_from_its_repository_environment_and_branch
     assert _works(lambda: platform.take_role(arn, "token.actions.githubusercontent.com", subject)) is may
 
 
-def test_break_glass_wants_a_named_person_a_fresh_second_factor_and_an_incident(platforms: dict[str, Platform]) -> None:
+def test_break_glass_wants_a_named_person_and_an_incident(platforms: dict[str, Platform]) -> None:
     platform = platforms["production"]
     role = next(found for found in roles(platform.recorded) if found.name == "break-glass")
     person = f"arn:aws:iam::{platform.account}:role/sso/platform-on-call"
-    good = {
-        "aws:MultiFactorAuthPresent": "true",
-        "aws:MultiFactorAuthAge": "60",
-        "sts:RoleSessionName": "incident-42",
-    }
 
-    def may(who: str, **changed: str | None) -> bool:
-        context = {key: value for key, value in {**good, **changed}.items() if value is not None}
-        return assumable(role.trust, "AWS", who, "sts:AssumeRole", context).allowed
+    def may(who: str, session: str) -> bool:
+        return assumable(role.trust, "AWS", who, "sts:AssumeRole", {"sts:RoleSessionName": session}).allowed
 
-    assert may(person)
-    assert not may(f"arn:aws:iam::{platform.account}:role/sso/developer")
-    assert not may(person, **{"aws:MultiFactorAuthPresent": None})
-    assert not may(person, **{"aws:MultiFactorAuthAge": "7200"})
-    assert not may(person, **{"sts:RoleSessionName": "curiosity"})
+    assert may(person, "incident-42")
+    assert not may(f"arn:aws:iam::{platform.account}:role/sso/developer", "incident-42")
+    assert not may(person, "curiosity")
+
+
+@pytest.mark.parametrize("environment", offline.ENVIRONMENTS)
+def test_the_workflow_that_applies_can_not_change_what_binds_it(
+    environment: str, platforms: dict[str, Platform]
+) -> None:
+    platform = platforms[environment]
+    apply = next(found for found in roles(platform.recorded) if found.name == "github-apply").principal
+    here = f"arn:aws:iam::{platform.account}"
+    workload = f"{here}:policy/{platform.name}/workload-boundary"
+
+    def may(action: str, what: str, **context: str) -> bool:
+        return allowed(apply, action, Target(f"{here}:{what}", platform.account), context).allowed
+
+    assert may("iam:CreatePolicyVersion", f"policy/{platform.name}/{platform.name}-service")
+    for name in ("workload-boundary", "platform-boundary", f"{platform.name}-github-named"):
+        assert not may("iam:CreatePolicyVersion", f"policy/{platform.name}/{name}")
+    role = f"role/{platform.name}/{platform.name}-service-new"
+    assert may("iam:CreateRole", role, **{"iam:PermissionsBoundary": workload})
+    assert not may("iam:CreateRole", role)
+    assert not may(
+        "iam:AttachRolePolicy", f"role/{platform.name}/github-apply", **{"iam:PermissionsBoundary": workload}
+    )
+
+
+@pytest.mark.parametrize("environment", offline.ENVIRONMENTS)
+def test_administrators_can_give_each_key_its_alias(environment: str, platforms: dict[str, Platform]) -> None:
+    estate = platforms[environment].recorded
+    aliases = [found.value("target_key_arn") for found in estate.of_type("aws_kms_alias")]
+    policies = {found.value("arn"): parse(found.value("policy")) for found in estate.of_type("aws_kms_key")}
+    assert aliases and set(aliases) <= set(policies)
+    account = f"arn:aws:iam::{platforms[environment].account}:root"
+    for arn in aliases:
+        assert assumable(policies[arn], "AWS", account, "kms:CreateAlias", {}).allowed, arn
 
 
 @pytest.mark.parametrize("environment", offline.ENVIRONMENTS)

@@ -56,6 +56,7 @@ def test_the_contract_itself_is_left_as_somebody_wrote_it(environments: Path) ->
         "settings/platform.yaml",
         "settings/kustomization.yaml",
         "settings/platform/kustomization.yaml",
+        "settings/stacks/orders.yaml",
         "stack.yaml",
     }
 

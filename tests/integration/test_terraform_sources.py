@@ -85,7 +85,8 @@ def test_the_models_that_get_repositories_and_roles_are_the_rooms(environment: s
     (copy.folder / "storage" / "offline_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
     (copy.folder.parent / "bentos" / "common").mkdir(exist_ok=True)
     copy.run("storage", "init", "-reconfigure")
-    found = copy.run("storage", "console", *offline.values(environment, "storage"), given="jsonencode(local.models)\n")
+    asked = "jsonencode(module.rooms.models)\n"
+    found = copy.run("storage", "console", *offline.values(environment, "storage"), given=asked)
     served = {path.parent.name for path in (offline.CHECKOUT / "bentos").glob("*/service.py")} - {"common"}
     assert set(json.loads(json.loads(found.stdout))) == served
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from terraform.policies.settings import environments
 from tests.infra import offline
 
 WORKFLOW = offline.CHECKOUT / ".github" / "workflows" / "terraform.yml"
@@ -161,6 +162,23 @@ def test_a_job_has_rights_in_aws_only_through_an_environment_of_github(job: str)
     others = {name for name, item in jobs().items() if item.get("permissions", {}).get("id-token")}
     assert others == {"plan", "apply"}
     assert (found["if"] == "github.event_name == 'push'") is (job == "apply"), "only a merge applies"
+
+
+@pytest.mark.parametrize("job", ["plan", "apply"])
+def test_nothing_is_installed_with_rights_in_aws(job: str) -> None:
+    steps = [step.get("run") or step.get("uses", "") for step in jobs()[job]["steps"]]
+    assert steps.index("make setup") < next(at for at, step in enumerate(steps) if "configure-aws-credentials" in step)
+
+
+@pytest.mark.parametrize("job", ["plan", "apply"])
+def test_every_environment_that_there_are_values_for_is_planned_and_applied(job: str) -> None:
+    assert tuple(jobs()[job]["strategy"]["matrix"]["environment"]) == offline.ENVIRONMENTS
+    assert set(offline.ENVIRONMENTS) == environments()
+
+
+def test_a_plan_is_judged_before_it_is_applied() -> None:
+    (script,) = (step["run"] for step in jobs()["apply"]["steps"] if " apply plan.bin" in step.get("run", ""))
+    assert script.index("policies check --before-apply") < script.index(" apply plan.bin")
 
 
 def test_the_forge_s_token_reaches_neither_terraform_nor_a_pull_request_s_own_code() -> None:

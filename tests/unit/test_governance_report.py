@@ -57,6 +57,26 @@ def test_an_environment_without_evidence_fails(tmp_path: Path) -> None:
     assert "ENC-01 staging (nothing)" in done.output
 
 
+def test_before_an_apply_only_what_is_broken_fails(tmp_path: Path) -> None:
+    def check(kind: str, **values: Any) -> Any:
+        write(tmp_path / kind, "staging", plan(("aws_kms_key", {"enable_key_rotation": kind == "good", **values})))
+        arguments = ["--evidence", str(tmp_path / kind), "--environment", "staging"]
+        return CliRunner().invoke(app, ["check", "--before-apply", *arguments])
+
+    assert check("good", policy=None, tags_all={}).exit_code == 1, "it has no policy of its own, and no tags"
+    broken = check("bad")
+    assert broken.exit_code == 1
+    assert "ENC-02 staging storage:aws_kms_key.it" in broken.output
+    assert "(nothing)" not in broken.output
+
+
+def test_an_environment_without_a_plan_of_every_root_fails(tmp_path: Path) -> None:
+    write(tmp_path, "staging", plan(("aws_kms_key", {"enable_key_rotation": True})))
+    done = CliRunner().invoke(app, ["check", "--evidence", str(tmp_path), "--environment", "staging"])
+    assert done.exit_code == 1
+    assert "staging has no plan of bootstrap, cluster, foundation, identity, observability" in done.output
+
+
 def test_every_failure_is_listed_with_its_rule_and_subject(tmp_path: Path) -> None:
     write(tmp_path, "staging", plan(("aws_kms_key", {"enable_key_rotation": False})))
     done = CliRunner().invoke(app, ["check", "--evidence", str(tmp_path), "--environment", "staging"])
@@ -108,5 +128,5 @@ def test_a_cost_is_counted_for_every_machine_and_a_machine_without_a_price_is_no
 
     costs = monthly_costs(Estate(context, (group("m7i.large"),)))
     assert [(cost.what, cost.count) for cost in costs] == [("node m7i.large", 2)]
-    with pytest.raises(KeyError, match=r"x9\.huge"):
+    with pytest.raises(ConfigurationError, match=r"x9\.huge"):
         monthly_costs(Estate(context, (group("x9.huge"),)))

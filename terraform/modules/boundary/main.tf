@@ -13,6 +13,8 @@ data "aws_iam_policy_document" "this" {
     actions = [
       "cloudtrail:DeleteTrail",
       "cloudtrail:StopLogging",
+      "kms:DisableKey",
+      "kms:ScheduleKeyDeletion",
       "s3:BypassGovernanceRetention",
       "s3:PutObjectLegalHold",
       "s3:PutObjectRetention",
@@ -20,8 +22,9 @@ data "aws_iam_policy_document" "this" {
     resources = ["*"]
   }
 
+  # What bounds the roles, and what the workflows may do, is changed by a person from outside of every boundary.
   statement {
-    sid    = "NeverItsOwnBoundary"
+    sid    = "NeverWhatBinds"
     effect = "Deny"
     actions = [
       "iam:CreatePolicyVersion",
@@ -29,7 +32,28 @@ data "aws_iam_policy_document" "this" {
       "iam:DeletePolicyVersion",
       "iam:SetDefaultPolicyVersion",
     ]
-    resources = ["arn:aws:iam::${var.account_id}:policy${var.path}${var.name}"]
+    resources = [
+      "arn:aws:iam::${var.account_id}:policy${var.path}*-boundary",
+      "arn:aws:iam::${var.account_id}:policy${var.path}*-github-*",
+    ]
+  }
+
+  statement {
+    sid    = "NeverAnUnboundRole"
+    effect = "Deny"
+    actions = [
+      "iam:AttachRolePolicy",
+      "iam:CreateRole",
+      "iam:PutRolePermissionsBoundary",
+      "iam:PutRolePolicy",
+    ]
+    resources = ["*"]
+
+    condition {
+      test     = "StringNotEquals"
+      variable = "iam:PermissionsBoundary"
+      values   = [for name in ["platform", "workload"] : "arn:aws:iam::${var.account_id}:policy${var.path}${name}-boundary"]
+    }
   }
 
   statement {

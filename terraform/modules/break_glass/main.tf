@@ -1,29 +1,38 @@
+locals {
+  principals = { for kind in ["user", "role"] : kind => [for arn in var.principals : arn if strcontains(arn, ":${kind}/")] }
+}
+
+# A user shows a fresh second factor here. A role can't, since its session says nothing of one: who gives sessions of it,
+# the identity provider, has to ask for it.
 data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRole"]
+  dynamic "statement" {
+    for_each = { for kind, arns in local.principals : kind => arns if length(arns) > 0 }
 
-    principals {
-      type        = "AWS"
-      identifiers = var.principals
-    }
+    content {
+      sid     = "${title(statement.key)}s"
+      actions = ["sts:AssumeRole"]
 
-    condition {
-      test     = "Bool"
-      variable = "aws:MultiFactorAuthPresent"
-      values   = ["true"]
-    }
+      principals {
+        type        = "AWS"
+        identifiers = statement.value
+      }
 
-    condition {
-      test     = "NumericLessThan"
-      variable = "aws:MultiFactorAuthAge"
-      values   = ["3600"]
-    }
+      # The reason is written where the alarm shows it.
+      condition {
+        test     = "StringLike"
+        variable = "sts:RoleSessionName"
+        values   = ["incident-*"]
+      }
 
-    # The reason is written where the alarm shows it.
-    condition {
-      test     = "StringLike"
-      variable = "sts:RoleSessionName"
-      values   = ["incident-*"]
+      dynamic "condition" {
+        for_each = statement.key == "user" ? [{ test = "Bool", name = "Present", value = "true" }, { test = "NumericLessThan", name = "Age", value = "3600" }] : []
+
+        content {
+          test     = condition.value.test
+          variable = "aws:MultiFactorAuth${condition.value.name}"
+          values   = [condition.value.value]
+        }
+      }
     }
   }
 }
@@ -31,7 +40,7 @@ data "aws_iam_policy_document" "trust" {
 resource "aws_iam_role" "this" {
   name                 = var.name
   path                 = var.path
-  description          = "For an emergency, by named people with a fresh second factor; every use raises an alarm."
+  description          = "For an emergency, by named people with a second factor; every use raises an alarm."
   assume_role_policy   = data.aws_iam_policy_document.trust.json
   permissions_boundary = var.boundary_arn
   max_session_duration = 3600

@@ -1,6 +1,6 @@
 locals {
   ports = { postgres = 5432, mysql = 3306 }
-  logs  = { postgres = ["postgresql", "upgrade"], mysql = ["audit", "error", "slowquery"] }
+  logs  = { postgres = ["postgresql", "upgrade"], mysql = ["error"] }
 }
 
 resource "aws_db_subnet_group" "this" {

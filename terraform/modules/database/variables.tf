@@ -56,6 +56,11 @@ variable "instance_class" {
     condition     = can(regex("^db\\.[a-z0-9]+\\.[a-z0-9]+$", var.instance_class))
     error_message = "instance_class must look like db.t4g.medium."
   }
+
+  validation {
+    condition     = var.engine == "postgres" || !can(regex("^db\\.t[0-9]g?\\.(micro|small)$", var.instance_class))
+    error_message = "MySQL on a micro or small instance has no Performance Insights: take db.t4g.medium."
+  }
 }
 
 variable "storage_gb" {

@@ -32,7 +32,7 @@ resource "aws_iam_role" "this" {
   description          = var.description
   assume_role_policy   = data.aws_iam_policy_document.trust.json
   permissions_boundary = var.boundary_arn
-  max_session_duration = 3600
+  max_session_duration = var.session_seconds
   tags                 = { workload = var.workload }
 }
 

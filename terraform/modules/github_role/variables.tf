@@ -110,3 +110,14 @@ variable "policy_arns" {
     error_message = "policy_arns must hold policies of the account, at least one."
   }
 }
+
+variable "session_seconds" {
+  description = "How long the role can be held at most."
+  type        = number
+  default     = 3600
+
+  validation {
+    condition     = var.session_seconds >= 3600 && var.session_seconds <= 7200
+    error_message = "session_seconds must be 3600 to 7200."
+  }
+}

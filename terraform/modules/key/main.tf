@@ -12,6 +12,8 @@ data "aws_iam_policy_document" "this" {
     sid = "AccountAdministers"
     actions = [
       "kms:CancelKeyDeletion",
+      "kms:CreateAlias",
+      "kms:DeleteAlias",
       "kms:DescribeKey",
       "kms:DisableKey",
       "kms:EnableKey",
@@ -22,10 +24,12 @@ data "aws_iam_policy_document" "this" {
       "kms:ListKeyPolicies",
       "kms:ListResourceTags",
       "kms:PutKeyPolicy",
+      "kms:RetireGrant",
       "kms:RevokeGrant",
       "kms:ScheduleKeyDeletion",
       "kms:TagResource",
       "kms:UntagResource",
+      "kms:UpdateAlias",
       "kms:UpdateKeyDescription",
     ]
     resources = ["*"]
@@ -54,7 +58,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # RDS and EKS take a grant in the name of the role that makes the database or cluster, and only for themselves.
+  # RDS and ECR take a grant in the name of the role that makes the database or repository, and only for themselves. EKS
+  # does so in a way that this condition does not let through, says its guide, so the key of a cluster has none.
   statement {
     sid       = "AccountGrantsToServices"
     actions   = ["kms:CreateGrant"]
@@ -65,10 +70,13 @@ data "aws_iam_policy_document" "this" {
       identifiers = [local.root]
     }
 
-    condition {
-      test     = "Bool"
-      variable = "kms:GrantIsForAWSResource"
-      values   = ["true"]
+    dynamic "condition" {
+      for_each = var.disk_region == null ? ["true"] : []
+      content {
+        test     = "Bool"
+        variable = "kms:GrantIsForAWSResource"
+        values   = [condition.value]
+      }
     }
   }
 
@@ -128,14 +136,34 @@ data "aws_iam_policy_document" "this" {
   }
 }
 
+# `prevent_destroy` takes no variable, so a protected key is a resource of its own.
 resource "aws_kms_key" "this" {
+  count = var.protected ? 0 : 1
+
   description             = var.description
   enable_key_rotation     = true
   deletion_window_in_days = 30
   policy                  = data.aws_iam_policy_document.this.json
 }
 
+resource "aws_kms_key" "protected" {
+  count = var.protected ? 1 : 0
+
+  description             = var.description
+  enable_key_rotation     = true
+  deletion_window_in_days = 30
+  policy                  = data.aws_iam_policy_document.this.json
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+locals {
+  key = one(concat(aws_kms_key.this[*], aws_kms_key.protected[*]))
+}
+
 resource "aws_kms_alias" "this" {
   name          = "alias/${var.name}"
-  target_key_id = aws_kms_key.this.key_id
+  target_key_id = local.key.key_id
 }

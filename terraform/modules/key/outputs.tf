@@ -1,6 +1,6 @@
 output "arn" {
   description = "ARN of the key."
-  value       = aws_kms_key.this.arn
+  value       = local.key.arn
 }
 
 output "alias" {

@@ -52,6 +52,13 @@ variable "services" {
   }
 }
 
+variable "protected" {
+  description = "Whether Terraform refuses to destroy the key, since what it encrypts must outlive the environment."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "disk_region" {
   description = "Region in which EC2 uses the key for disks; null for a key of no disk."
   type        = string

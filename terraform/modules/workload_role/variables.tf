@@ -39,12 +39,12 @@ variable "description" {
 }
 
 variable "workload" {
-  description = "Kind of workload: service, training, monitoring, tracking or autoscaling."
+  description = "Kind of workload: service, training, monitoring, tracking, orchestration or autoscaling."
   type        = string
 
   validation {
-    condition     = contains(["service", "training", "monitoring", "tracking", "autoscaling"], var.workload)
-    error_message = "workload must be service, training, monitoring, tracking or autoscaling."
+    condition     = contains(["service", "training", "monitoring", "tracking", "orchestration", "autoscaling"], var.workload)
+    error_message = "workload must be service, training, monitoring, tracking, orchestration or autoscaling."
   }
 }
 

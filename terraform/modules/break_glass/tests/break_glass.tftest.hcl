@@ -19,6 +19,19 @@ run "lasts_an_hour_at_most" {
   }
 }
 
+run "asks_a_user_for_a_fresh_second_factor_and_a_role_for_none_that_it_could_not_show" {
+  command = plan
+
+  variables {
+    principals = ["arn:aws:iam::111111111111:role/sso/platform-on-call", "arn:aws:iam::111111111111:user/ada"]
+  }
+
+  assert {
+    condition     = { for statement in data.aws_iam_policy_document.trust.statement : statement.sid => length(statement.condition) } == { Users = 3, Roles = 1 }
+    error_message = "A user must show a second factor; a role's session says nothing of one."
+  }
+}
+
 run "refuses_a_whole_account" {
   command = plan
 

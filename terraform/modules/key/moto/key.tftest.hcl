@@ -13,19 +13,19 @@ variables {
 
 run "is_administered_by_the_account_without_a_wildcard" {
   assert {
-    condition     = !anytrue([for statement in jsondecode(aws_kms_key.this.policy).Statement : contains(flatten([statement.Action]), "kms:*")])
+    condition     = !anytrue([for statement in jsondecode(aws_kms_key.this[0].policy).Statement : contains(flatten([statement.Action]), "kms:*")])
     error_message = "The policy that AWS keeps must list its actions."
   }
 
   assert {
-    condition     = alltrue([for statement in jsondecode(aws_kms_key.this.policy).Statement : statement.Principal.AWS == "arn:aws:iam::111111111111:root"])
+    condition     = alltrue([for statement in jsondecode(aws_kms_key.this[0].policy).Statement : statement.Principal.AWS == "arn:aws:iam::111111111111:root"])
     error_message = "Nobody but the account may be named."
   }
 }
 
 run "leaves_the_key_alone_when_applied_again" {
   assert {
-    condition     = aws_kms_key.this.arn == run.is_administered_by_the_account_without_a_wildcard.arn
+    condition     = aws_kms_key.this[0].arn == run.is_administered_by_the_account_without_a_wildcard.arn
     error_message = "Applying again must not make another key."
   }
 }
