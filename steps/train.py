@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from zenml import step
 from bakehouse import workspace
 from bakehouse.errors import ConfigurationError
 from bentos.common import ndjson, tuning
-from bentos.common.estimator import Fold, Search, Trial
+from bentos.common.estimator import Fold, Trial
 from bentos.common.room import Room, load_room
 from steps import tracking
 
@@ -109,40 +108,13 @@ def train_room(
         sizes = {"train_rows": len(train_items), "dev_rows": len(dev_items)}
         tracking.log(client, parent, params={**settings, **sizes})
         folds = room.estimator.folds(train_items, dev_items, seed)
-        search = room.estimator.search(seed)
-        standings: list[Standing] = []
-        deadline = math.inf if seconds is None else time.monotonic() + seconds
-        ended: Literal["trials", "seconds", "space"] = "trials"
-        while len(standings) < trials:
-            if standings and time.monotonic() >= deadline:
-                ended = "seconds"
-                break
-            trial = search.ask()
-            if trial is None:
-                ended = "space"
-                break
-            with _run(client, experiment, trial.candidate, parent=parent) as run:
-                tracking.log(client, run, params=trial.params)
-                standing = _try(room, trial, folds, search, seed, run)
-                course = list(itertools.accumulate(standing.folds))
-                means = [total / (place + 1) for place, total in enumerate(course)]
-                tracking.log(client, run, metrics={room.estimator.METRIC: means, "seconds": standing.seconds})
-                client.set_tag(run, "given_up", str(standing.given_up).lower())
-            search.tell(standing.score, given_up=standing.given_up)
-            standings.append(standing)
-        standings.sort(key=lambda standing: (standing.given_up, -standing.score))
-        if not standings or standings[0].given_up:
+        leaderboard = _searched(room, folds, trials, seed, seconds, client, experiment, parent)
+        if not leaderboard.standings or leaderboard.standings[0].given_up:
             raise ConfigurationError(
                 f"{trials} trials of {room.name} are none at all.",
                 "Set trials to 1 or more in the run configuration, and give the candidates a space.",
             )
-        best = standings[0]
-        leaderboard = Leaderboard(
-            metric=room.estimator.METRIC,
-            standings=tuple(standings),
-            runner_up=runner_up(standings, folds),
-            ended=ended,
-        )
+        best = leaderboard.standings[0]
         path = folder / "fitted.joblib"
         winner = Trial(best.candidate, best.params)
         joblib.dump(room.estimator.finish(winner, train_items, dev_items, seed), path)
@@ -168,24 +140,56 @@ def runner_up(standings: Sequence[Standing], folds: Sequence[Fold]) -> RunnerUp 
     return None
 
 
-def _try(room: Room, trial: Trial, folds: Sequence[Fold], search: Search, seed: int, run: str) -> Standing:
-    """Where the trial stands. A score that is not a number counts as the worst."""
-    started = time.perf_counter()
-    scores: list[float] = []
-    given_up = False
-    for place, fold in enumerate(folds):
-        score = room.estimator.score(room.estimator.fit(trial, fold.train, seed), fold.dev, seed)
-        scores.append(-math.inf if math.isnan(score) else float(score))
-        if place + 1 < len(folds) and search.gives_up(place, statistics.fmean(scores)):
-            given_up = True
+def _searched(
+    room: Room,
+    folds: Sequence[Fold],
+    trials: int,
+    seed: int,
+    seconds: float | None,
+    client: MlflowClient,
+    experiment: str,
+    parent: str,
+) -> Leaderboard:
+    """Where all trials stand, each a run under `parent`."""
+    search = room.estimator.search(seed)
+    standings: list[Standing] = []
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    ended: Literal["trials", "seconds", "space"] = "trials"
+    while len(standings) < trials:
+        if standings and time.monotonic() >= deadline:
+            ended = "seconds"
             break
+        trial = search.ask()
+        if trial is None:
+            ended = "space"
+            break
+        with _run(client, experiment, trial.candidate, parent=parent) as run:
+            tracking.log(client, run, params=trial.params)
+            started = time.perf_counter()
+            tried = tuning.attempt(trial, folds, search, lambda trial, fold: _score(room, trial, fold, seed))
+            took = time.perf_counter() - started
+            course = list(itertools.accumulate(tried.folds))
+            means = [total / (place + 1) for place, total in enumerate(course)]
+            tracking.log(client, run, metrics={room.estimator.METRIC: means, "seconds": took})
+            client.set_tag(run, "given_up", str(tried.given_up).lower())
+        standings.append(_standing(tried, took, run))
+    standings.sort(key=lambda standing: (standing.given_up, -standing.score))
+    beside = runner_up(standings, folds) if standings else None
+    return Leaderboard(metric=room.estimator.METRIC, standings=tuple(standings), runner_up=beside, ended=ended)
+
+
+def _score(room: Room, trial: Trial, fold: Fold, seed: int) -> float:
+    return float(room.estimator.score(room.estimator.fit(trial, fold.train, seed), fold.dev, seed))
+
+
+def _standing(tried: tuning.Tried, seconds: float, run: str) -> Standing:
     return Standing(
-        candidate=trial.candidate,
-        params=dict(trial.params),
-        score=statistics.fmean(scores),
-        folds=tuple(scores),
-        given_up=given_up,
-        seconds=time.perf_counter() - started,
+        candidate=tried.trial.candidate,
+        params=dict(tried.trial.params),
+        score=tried.score,
+        folds=tried.folds,
+        given_up=tried.given_up,
+        seconds=seconds,
         run=run,
     )
 
