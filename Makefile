@@ -41,5 +41,5 @@ lock: ## Resolve requirements.in into requirements.lock again.
 infra-test: ## Apply the Terraform of both environments to a moto server, judge it, try its roles, destroy it.
 	@./run.sh infra-test
 
-clean: ## Remove all state and the virtual environment; what git holds stays.
+clean: ## Remove .venv and all state; a laptop's release history and its signing key go with it.
 	@./run.sh clean

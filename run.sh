@@ -182,9 +182,20 @@ verb_infra-test() { # Apply the Terraform of both environments to a moto server,
   exec bakehouse governance report
 }
 
-verb_clean() { # Remove all state and the virtual environment; what git holds stays.
-  rm -rf "$state" "$venv" "$root/data/processed"
+verb_clean() { # Remove .venv and all state; a laptop's release history and its signing key go with it.
+  local own="$root/.bakehouse" python
+  if [ "$state" != "$own" ] && ! [ "$state" -ef "$own" ]; then
+    fail "BAKEHOUSE_STATE is $state, which stands elsewhere: remove that yourself; without BAKEHOUSE_STATE, clean removes the checkout's own."
+  fi
+  if [ -e "$own/delivery/lock" ]; then
+    python=$(find_python)
+    "$python" -c "$lockable" "$own/delivery/lock" 2>/dev/null || fail "bakehouse deliver runs on $own: stop it first."
+  fi
+  rm -rf "$own" "$venv" "$root/data/processed"
 }
+
+# A delivery holds its lock for as long as it lives.
+lockable='import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)'
 
 supported='import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
 
