@@ -1,31 +1,25 @@
 """Online prediction of every room but orders, which `serving` measures: our service beside FastAPI with the same
 contract, features and graph. One worker on one core, load from another; judge by the ratios, taken within a turn.
 
-Trains one trial of each room on its shipped batches, and asks with the contract's example. A room whose masked records
-or example the plain server can't take is shown with the reason.
+Trains one trial of each room on its shipped batches, and asks with the contract's example. A room that can't be
+measured breaks the benchmark.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import tempfile
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
-
-import yaml
+from typing import Any
 
 from bakehouse import workspace
-from bentos.common import gatekeeper, ndjson
-from bentos.common.masking import masking_key
 from bentos.common.room import Room, load_room, rooms
-from steps.split import split_file
 from tests.benchmarks import serving
 from tests.benchmarks.serving import Command, Running
+from tests.room_graphs import write_graph
 
 CONNECTIONS = (1, 8, 32)
 MOST_MIB = 200
@@ -37,20 +31,15 @@ def run(quick: bool) -> dict[str, Any]:
     """Figures by room and contender, and what of the promises is met. `quick` makes one short turn instead of three."""
     figures: dict[str, Any] = {"load": serving.generator_name()}
     for model in rooms():
-        if model == "orders":
-            continue
-        try:
+        if model != "orders":
             figures |= _room(load_room(model), *((2, 1) if quick else (4, 3)))
-        except Exception as error:  # one room that can't be measured is no reason to measure none
-            figures[f"{model} not run"] = f"{type(error).__name__}: {str(error)[:300]}"
     return figures
 
 
 def _room(room: Room, seconds: int, turns: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=workspace.state(), prefix="rooms-") as name, ExitStack() as stack:
         folder = Path(name)
-        graph = folder / "model.onnx"
-        graph.write_bytes(_graph(room, folder))
+        graph = write_graph(room, folder)
         body = json.dumps(room.contract.EXAMPLE, default=str).encode()
         servers: dict[str, Running] = {}
         for contender, make in {
@@ -98,18 +87,3 @@ def _fastapi(model: str, graph: Path, port: int, body: bytes) -> Command:
         "{",
         {"GRAPH": str(graph), "MODEL": model},
     )
-
-
-def _graph(room: Room, folder: Path) -> bytes:
-    """The first trial of the room's search, finished and converted."""
-    parameters = yaml.safe_load((room.folder / "run.yaml").read_text())["parameters"]
-    batches = [path for pattern in parameters["batches"] for path in sorted(workspace.root().glob(pattern))]
-    masked = folder / "masked.ndjson"
-    contract = cast("gatekeeper.Contract", room.contract)
-    with masked.open("wb") as accepted:
-        raw = io.BytesIO(b"".join(path.read_bytes() for path in batches))
-        gatekeeper.admit(raw, contract, masking_key(), accepted, io.BytesIO(), datetime.now(UTC))
-    train, dev, _ = (ndjson.read(path, room.contract.Masked) for path in split_file(room, masked, folder))
-    trial = room.estimator.search(parameters["seed"]).ask()
-    graph: bytes = room.estimator.convert(room.estimator.finish(trial, train, dev, parameters["seed"]))
-    return graph
