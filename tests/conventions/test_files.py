@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 LONGEST = 400
-LONGEST_TEST = 700
+LONGEST_TEST = 450
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "misc", "common_utils", "shared", "lib"}
 FORBIDDEN = {
     "a package registry's address": re.compile(

@@ -7,100 +7,31 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
 import pytest
-import yaml
 
-from gitops.observations import Observation, observations
+from gitops.observations import observations
 from tests import fake_bento
-from tests.loopback import free_port
-from tests.waiting import eventually
-
-DELIVER = """
-import logging, sys
-from bakehouse.errors import BakehouseError
-from gitops.delivery import deliver
-from tests.fake_bento import start
-logging.basicConfig(level="INFO", format="%(message)s")
-try:
-    deliver([name for name in sys.argv[1:] if name != "--once"], once="--once" in sys.argv, start=start)
-except BakehouseError as error:
-    sys.exit(str(error))
-"""
-
-
-LITTLE_PATIENCE = 10.0
-"""Seconds in which a stand-in for a bento starts on a busy machine, too."""
-
-
-class Delivery:
-    """`bakehouse deliver` in a process of its own."""
-
-    def __init__(self, log: Path, checkout: Path, code: str = DELIVER) -> None:
-        self._log = log
-        self._checkout = checkout
-        self._code = code
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *arguments: str) -> None:
-        with self._log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", self._code, *arguments],
-                env={**os.environ, "PYTHONPATH": str(self._checkout)},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(timeout=60)
-
-    def finish(self) -> int:
-        assert self.process is not None
-        return self.process.wait(timeout=120)
-
-    def said(self) -> str:
-        return self._log.read_text()
-
-
-@pytest.fixture
-def ports() -> dict[str, int]:
-    return {"staging": free_port(), "production": free_port()}
-
-
-@pytest.fixture
-def laptop(tmp_path: Path, checkout: Path, ports: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout whose delivery settings suit a test: free ports, and little pause between two looks."""
-    root = tmp_path / "checkout"
-    (root / "bentos").mkdir(parents=True)
-    (root / "environments" / "local").mkdir(parents=True)
-    for environment in ports:
-        settings = f"environments/{environment}/settings"
-        shutil.copytree(checkout / settings, root / settings)
-    monkeypatch.setenv("BAKEHOUSE_ROOT", str(root))
-    configure(root, ports)
-    return root
-
-
-@pytest.fixture
-def delivery(laptop: Path, tmp_path: Path, checkout: Path) -> Iterator[Delivery]:
-    running = Delivery(tmp_path / "deliver.log", checkout)
-    yield running
-    if running.process is not None and running.process.poll() is None:
-        running.end()
-    print(running.said())  # noqa: T201 - shown where the test failed
-    wait_until(lambda: not leftovers(tmp_path))
+from tests.delivering import (
+    DELIVER,
+    LITTLE_PATIENCE,
+    Delivery,
+    configure,
+    get,
+    runs,
+    status,
+    wait_for,
+    wait_until,
+    wants,
+)
 
 
 def test_a_release_commit_starts_its_process_and_the_front_answers_with_it(
@@ -412,209 +343,3 @@ def test_a_release_taken_out_of_git_is_stopped(delivery: Delivery, tmp_path: Pat
     assert refused.value.code == 503
     fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
     wait_for("staging", lambda seen: seen.in_sync)
-
-
-def test_environments_are_delivered_apart_and_only_those_asked_for(delivery: Delivery, tmp_path: Path) -> None:
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 2))
-    fake_bento.commit("production", fake_bento.build(tmp_path, 1))
-    delivery.start()
-    staging, production = (wait_for(name, lambda seen: seen.in_sync) for name in ("staging", "production"))
-    assert get(f"{staging.url}/predict")["model_version"] == 2
-    assert get(f"{production.url}/predict")["model_version"] == 1
-    assert delivery.end() == 0
-    delivery.start("production")
-    wait_for("production", lambda seen: seen.in_sync)
-    assert observations().of("staging", "orders") is None
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_when_it_is_stopped_nothing_is_left_running(delivery: Delivery, tmp_path: Path, number: int) -> None:
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 1, child=True))
-    delivery.start()
-    wait_for("staging", lambda seen: seen.in_sync)
-    assert len(leftovers(tmp_path)) >= 2
-    assert delivery.end(number) == 0
-    assert leftovers(tmp_path) == []
-    seen = observations()
-    assert not seen.delivering
-
-
-def test_when_it_is_killed_its_processes_end_and_the_next_one_takes_over(
-    delivery: Delivery, tmp_path: Path, state: Path
-) -> None:
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 1, child=True))
-    delivery.start()
-    pid = get(wait_for("staging", lambda seen: seen.in_sync).url + "/predict")["pid"]
-    delivery.end(signal.SIGKILL)
-    if sys.platform == "linux":
-        wait_until(lambda: not psutil.pid_exists(pid))
-    seen = observations()
-    stopped = seen.of("staging", "orders")
-    assert stopped is not None
-    assert (seen.delivering, stopped.healthy, stopped.running, stopped.status) == (False, False, None, "stopped")
-    # The service's own child outlived it: nobody was left to end that but the next delivery.
-    assert leftovers(tmp_path) != []
-    orphans = {process.pid for process in leftovers(tmp_path)}
-    delivery.start()
-    url = wait_for("staging", lambda seen: seen.in_sync).url
-    assert get(f"{url}/predict")["model_version"] == 1
-    assert not orphans & {process.pid for process in leftovers(tmp_path)}
-    assert len(list((state / "delivery" / "processes").iterdir())) == 1
-
-
-def test_after_a_restart_on_a_failing_release_the_last_good_one_answers(delivery: Delivery, tmp_path: Path) -> None:
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
-    delivery.start()
-    wait_for("staging", lambda seen: seen.in_sync)
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 2, fail="broken"))
-    wait_for("staging", lambda seen: seen.status == "failed")
-    delivery.end()
-    delivery.start()
-    seen = wait_for("staging", lambda seen: seen.status == "failed" and seen.healthy)
-    assert get(f"{seen.url}/predict")["model_version"] == 1
-    assert "broken" in seen.message
-
-
-def test_a_second_delivery_on_the_same_state_folder_is_refused(
-    delivery: Delivery, tmp_path: Path, checkout: Path
-) -> None:
-    delivery.start()
-    wait_until(lambda: observations().delivering)
-    assert delivery.process is not None
-    second = Delivery(tmp_path / "second.log", checkout)
-    second.start()
-    assert second.finish() == 1
-    assert f"process {delivery.process.pid}" in second.said()
-    assert observations().delivering
-
-
-def test_a_port_that_is_taken_is_named_with_what_to_do(
-    delivery: Delivery, ports: dict[str, int], tmp_path: Path
-) -> None:
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
-    with socket.create_server(("127.0.0.1", ports["production"])):
-        delivery.start()
-        assert delivery.finish() == 1
-    assert f"Port {ports['production']}, where production should answer, is already in use" in delivery.said()
-    assert "environments/local/delivery.yaml" in delivery.said()
-    assert leftovers(tmp_path) == []
-
-
-def test_once_says_whether_everything_that_git_wants_comes_up_and_leaves_nothing(
-    delivery: Delivery, tmp_path: Path
-) -> None:
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
-    delivery.start("--once")
-    assert delivery.finish() == 0
-    fake_bento.commit("production", fake_bento.build(tmp_path, 2, fail="broken"))
-    delivery.start("--once")
-    assert delivery.finish() == 1
-    assert "production/orders: version 2 did not come up" in delivery.said()
-    assert leftovers(tmp_path) == []
-
-
-def test_a_repository_that_cannot_be_reached_changes_nothing_and_is_said(
-    delivery: Delivery, tmp_path: Path, state: Path
-) -> None:
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
-    delivery.start()
-    url = wait_for("staging", lambda seen: seen.in_sync).url
-    (state / "gitops.git").rename(state / "elsewhere.git")
-    wait_until(lambda: observations().message != "")
-    assert get(f"{url}/predict")["model_version"] == 1
-    (state / "elsewhere.git").rename(state / "gitops.git")
-    wait_until(lambda: observations().message == "")
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 2))
-    wait_for("staging", runs(2))
-
-
-def test_after_a_commit_was_acted_upon_the_named_command_runs_and_its_failure_harms_nothing(
-    delivery: Delivery, laptop: Path, ports: dict[str, int], tmp_path: Path, state: Path
-) -> None:
-    code = "import sys; print('mirrored', flush=True); sys.exit(3)"
-    configure(laptop, ports, after_sync=f'python -c "{code}"')
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
-    delivery.start()
-    wait_for("staging", lambda seen: seen.in_sync)
-    log = state / "logs" / "after_sync.log"
-    wait_until(lambda: log.exists() and log.read_text() == "mirrored\n")
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 2))
-    wait_for("staging", runs(2))
-    wait_until(lambda: log.read_text() == "mirrored\n" * 2)
-    wait_until(lambda: "after_sync ended with exit code 3" in delivery.said())
-
-
-def test_a_named_command_whose_log_cannot_be_written_harms_nothing(
-    delivery: Delivery, laptop: Path, ports: dict[str, int], tmp_path: Path, state: Path
-) -> None:
-    configure(laptop, ports, after_sync="true")
-    (state / "logs" / "after_sync.log").mkdir(parents=True)
-    fake_bento.commit("staging", fake_bento.build(tmp_path, 1))
-    delivery.start()
-    wait_until(lambda: "after_sync can't be run" in delivery.said())
-    assert delivery.end() == 0
-
-
-def configure(root: Path, ports: dict[str, int], **more: Any) -> None:
-    document = {
-        "environments": {name: {"port": port} for name, port in ports.items()},
-        "poll_seconds": 0.1,
-        "health_deadline_seconds": 60,
-        "drain_seconds": 60,
-        "grace_seconds": 5,
-        "retry_seconds": 600,
-        "check_seconds": 0.2,
-        **more,
-    }
-    (root / "environments" / "local" / "delivery.yaml").write_text(yaml.safe_dump(document))
-
-
-def wait_for(environment: str, condition: Callable[[Observation], bool], model: str = "orders") -> Observation:
-    found: list[Observation] = []
-
-    def seen() -> bool:
-        observation = observations().of(environment, model)
-        if observation is not None and condition(observation):
-            found.append(observation)
-        return bool(found)
-
-    wait_until(seen)
-    return found[0]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    eventually(lambda: f"it comes about; seen last: {observations()}", condition, seconds)
-
-
-def status(checkout: Path) -> str:
-    """The line of `bakehouse status` about orders in staging, as a pipe gets it."""
-    command = [sys.executable, "-m", "commands.main", "status"]
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    (line,) = [line for line in said.splitlines() if line.split()[:2] == ["orders", "staging"]]
-    return line
-
-
-def runs(version: int) -> Callable[[Observation], bool]:
-    return lambda seen: seen.in_sync and seen.running is not None and seen.running.model_version == version
-
-
-def wants(seen: Observation, commit: str) -> bool:
-    return seen.wanted is not None and seen.wanted.commit == commit
-
-
-def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=60) as response:
-        return json.loads(response.read())
-
-
-def leftovers(tmp_path: Path) -> list[psutil.Process]:
-    """Processes that were started from this test's state folder and still run."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if str(tmp_path / "state") in process.environ().get("BAKEHOUSE_PROCESS_HOME", ""):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
