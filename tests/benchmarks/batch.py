@@ -3,8 +3,12 @@
 The bare loop reads the NDJSON line by line, makes each a request by the contract's `validate_json` (which is what the
 room's features take), computes the features, runs the graph in batches of 8,192 rows, and writes two columns to one
 Parquet file when all is done. It numbers, versions and quarantines nothing, and leaves out what the contract refuses.
-Once as anybody would write it, and once with Python's garbage collection turned off, which batch scoring does by
-itself. Both have one thread; each figure is processor time of a process of its own, the best of several turns.
+
+Promised is a ratio to that loop as anybody would write it. Batch scoring turns Python's garbage collection off by
+itself, so the ratio to the same loop with it turned off stands beside: reported, not promised. Both have one thread;
+each ratio is of processor time of a process of its own, the best of several turns, and each number of rows a second
+stands by processor time and by the clock. What is compared has parts of the usual size; the costs for several workers
+have smaller ones.
 """
 
 from __future__ import annotations
@@ -28,15 +32,17 @@ from pydantic import TypeAdapter, ValidationError
 from bakehouse import archives, workspace
 from bentos.common.room import load_room
 from bentos.common.scoring_files import plan
-from bentos.common.scoring_parts import Job
 from bentos.common.session import OnnxModel
 from steps.score import Cost, score_plan
-from tests.benchmarks.rooms import _graph
+from tests.room_graphs import write_graph
 
 MODELS = ("sentiment", "orders")
 WORKERS = (1, 2, 4)
 LIMITS = {"ratio": 0.8, "memory_growth": 1.2}
+BARE, COLLECTING_NOTHING, SCORED = "bare loop", "bare loop without garbage collection", "batch scoring"
 BIG = 8_192
+SMALL_PARTS = 1 << 20
+"""So that four workers have something to do in a file of some megabytes."""
 PRICE_PER_CORE_HOUR = 0.05
 
 
@@ -53,27 +59,29 @@ def run(quick: bool) -> dict[str, Any]:
 
 
 def _measure(model: str, folder: Path, megabytes: int, turns: int) -> dict[str, Any]:
-    graph = folder / "model.onnx"
-    graph.write_bytes(_graph(load_room(model), folder))
+    graph = write_graph(load_room(model), folder)
     small, large = folder / "small.ndjson", folder / "large.ndjson"
     _write(model, small, megabytes)
     _write(model, large, 5 * megabytes)
-    best: dict[str, dict[str, float]] = {}
+    seen: dict[str, list[dict[str, float]]] = {contender: [] for contender in (BARE, COLLECTING_NOTHING, SCORED)}
     for _ in range(turns):
-        for contender in ("bare", "bare, no collection", "scored"):
-            seen = _apart(contender, model, small, graph, folder)
-            if contender not in best or seen["seconds"] < best[contender]["seconds"]:
-                best[contender] = seen
-    ratio = best["bare"]["seconds"] / best["scored"]["seconds"]
-    strict = best["bare, no collection"]["seconds"] / best["scored"]["seconds"]
-    growth = _apart("scored", model, large, graph, folder)["mb"] / best["scored"]["mb"]
+        for contender, figures in seen.items():
+            figures.append(_apart(contender, model, small, graph, folder))
+    least = {contender: min(one["seconds"] for one in figures) for contender, figures in seen.items()}
+    ratio, strict = least[BARE] / least[SCORED], least[COLLECTING_NOTHING] / least[SCORED]
+    memory = min(one["mb"] for one in seen[SCORED])
+    growth = _apart(SCORED, model, large, graph, folder)["mb"] / memory
     costs = {workers: _cost(model, small, graph, folder / f"on {workers}", workers) for workers in WORKERS}
     return {
         model: {
-            **{f"rows a second, {name}": seen["rows"] / seen["seconds"] for name, seen in best.items()},
-            "× bare loop": ratio,
-            "× bare loop without collection": strict,
-            "peak MB": best["scored"]["mb"],
+            **{
+                f"rows a second {what}, {contender}": max(one["rows"] / one[seconds] for one in figures)
+                for what, seconds in (("of processor time", "seconds"), ("by the clock", "clock"))
+                for contender, figures in seen.items()
+            },
+            f"× {BARE} (promised: {LIMITS['ratio']})": ratio,
+            f"× {COLLECTING_NOTHING} (not promised)": strict,
+            "peak MB": memory,
             "× peak MB for a file of 5 × the size": growth,
             **{
                 f"{workers} workers · {what}": value
@@ -90,24 +98,13 @@ def _measure(model: str, folder: Path, megabytes: int, turns: int) -> dict[str, 
 
 
 def _cost(model: str, batch: Path, graph: Path, folder: Path, workers: int) -> Cost:
-    return score_plan(*_arguments(model, batch, graph, folder), workers, price_per_core_hour=PRICE_PER_CORE_HOUR)[2]
-
-
-def _arguments(model: str, batch: Path, graph: Path, folder: Path) -> tuple[Any, Path, Path, Job]:
-    # Smaller parts than by default, so that four workers have something to do.
-    planned = plan([batch], part_bytes=1 << 20)
-    job = Job(
-        model=model,
-        model_version=1,
-        model_digest=archives.digest(graph),
-        data_version=planned.data_version,
-        folder=folder,
-    )
-    return planned, graph, folder, job
+    planned, digest = plan([batch], part_bytes=SMALL_PARTS), archives.digest(graph)
+    price = PRICE_PER_CORE_HOUR
+    return score_plan(planned, graph, folder, model, 1, digest, workers=workers, price_per_core_hour=price)[2]
 
 
 def _apart(contender: str, model: str, batch: Path, graph: Path, folder: Path) -> dict[str, float]:
-    """Processor seconds, rows, and peak resident megabytes of a process that does this alone."""
+    """Processor seconds, seconds by the clock, rows, and peak resident megabytes of a process that does this alone."""
     arguments = [contender, model, str(batch), str(graph), str(folder)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.batch", *arguments],
@@ -167,18 +164,17 @@ def main() -> None:
     contender, model, *paths = sys.argv[1:]
     batch, graph, folder = map(Path, paths)
     load_room(model).service  # noqa: B018  imported before the clock runs
-    if contender.startswith("bare"):
-        if contender != "bare":
-            gc.disable()
-        started = time.process_time()
-        rows = _bare(model, batch, graph, folder)
-    else:
+    digest = archives.digest(graph)
+    if contender == COLLECTING_NOTHING:
+        gc.disable()
+    started, clock = time.process_time(), time.perf_counter()
+    if contender == SCORED:
         with TemporaryDirectory(dir=folder) as out:
-            arguments = _arguments(model, batch, graph, Path(out))
-            started = time.process_time()
-            rows = score_plan(*arguments, 1)[1].rows
-    seconds = time.process_time() - started
-    print(json.dumps({"seconds": seconds, "rows": rows, "mb": _peak_megabytes()}))
+            rows = score_plan(plan([batch]), graph, Path(out), model, 1, digest)[1].rows
+    else:
+        rows = _bare(model, batch, graph, folder)
+    figures = {"seconds": time.process_time() - started, "clock": time.perf_counter() - clock, "rows": rows}
+    print(json.dumps({**figures, "mb": _peak_megabytes()}))
 
 
 def _peak_megabytes() -> float:
