@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,12 +218,15 @@ def test_admission_refuses_to_move_a_running_pod_to_another_image(prepared: Clus
     assert "Not named by digest: registry.bakehouse.internal/it:2." in done.stderr
 
 
-def test_no_container_can_be_added_to_a_running_pod_from_elsewhere(prepared: Cluster, layout: Layout) -> None:
-    """`kubectl debug` brings its own image, which is no part of a release."""
+def test_no_container_can_be_added_to_a_running_pod_from_elsewhere(
+    prepared: Cluster, layout: Layout, tmp_path: Path
+) -> None:
+    """`kubectl debug` brings its own image, which is no part of a release; nothing else is wrong with it."""
+    custom = tmp_path / "custom.json"
+    custom.write_text('{"securityContext": {"readOnlyRootFilesystem": true}}')
+    chosen = ("--image=busybox", "--profile=restricted", f"--custom={custom}")
     with running_pod(prepared, layout, "debugged") as namespace:
-        done = prepared.attempt(
-            "kubectl", "debug", "debugged", "--image=busybox", "--profile=restricted", f"--namespace={namespace}"
-        )
+        done = prepared.attempt("kubectl", "debug", "debugged", *chosen, f"--namespace={namespace}")
     assert "Not named by digest: busybox." in done.stderr
 
 
