@@ -6,7 +6,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bakehouse.errors import ConfigurationError
 from pipelines.strict import strict
 from steps.fetch import fetch
 from steps.partition import partition
@@ -28,8 +27,6 @@ def batch_scoring(
 ) -> None:
     """Score `files` (Parquet, CSV or NDJSON; paths or patterns, seen from the checkout) with the model that
     `environment` has released, on so many threads (1 where nothing is said) or on the Dask `cluster` at an address."""
-    if workers is not None and cluster is not None:
-        raise ConfigurationError("workers and cluster exclude each other.", "A cluster has its own workers: name one.")
     onnx, model_version, model_digest = fetch(model, environment)
     plan = partition(files, data_version)
     score(model, onnx, model_version, model_digest, plan, output, keep, ignore, workers, cluster, price_per_core_hour)

@@ -104,7 +104,12 @@ def score_plan(
     cluster: str | None = None,
     price_per_core_hour: float | None = None,
 ) -> tuple[Path, Report, Cost]:
-    """Score what is not scored yet into `.<name>.partial` in `output`, and publish it as `<name>` when all is."""
+    """Score what is not scored yet into `.<name>.partial` in `output`, and publish it as `<name>` when all is.
+
+    Raises `ConfigurationError` where both `workers` and a `cluster` are named.
+    """
+    if workers is not None and cluster is not None:
+        raise ConfigurationError("workers and cluster exclude each other.", "A cluster has its own workers: name one.")
     version = plan.data_version.removesuffix(".dir")
     target = output / f"{model}-{model_version}-{version}"
     job = Job(

@@ -135,6 +135,13 @@ def test_names_of_the_file_that_are_kept_stand_beside_the_answers(graph: Path, t
     assert report.keep == ("batch",)
 
 
+def test_workers_and_a_cluster_exclude_each_other(graph: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "batch.ndjson", orders(3))
+    with pytest.raises(ConfigurationError, match="workers and cluster exclude each other"):
+        score(path, graph, tmp_path / "out", workers=2, cluster="tcp://127.0.0.1:8786")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("keep", "said"), [("customer", "personal data"), ("score", "already")])
 def test_what_can_not_be_kept_is_refused(keep: str, said: str, graph: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "batch.ndjson", orders(3))
