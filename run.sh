@@ -178,7 +178,8 @@ verb_infra-test() { # Apply the Terraform of both environments to a moto server,
   install_tflint
   enter_venv
   export BAKEHOUSE_GOVERNANCE_EVIDENCE="$state/governance"
-  python -m pytest tests/unit/test_governance_*.py tests/integration/test_terraform_*.py tests/infra "$@"
+  python -u -m pytest --numprocesses=logical --maxprocesses=2 --no-loadscope-reorder \
+    tests/unit/test_governance_*.py tests/integration/test_terraform_*.py tests/infra "$@"
   exec bakehouse governance report
 }
 

@@ -20,7 +20,7 @@ def lived_in(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in (".bakehouse/delivery/lock", "data/mine"):
         (folder / name).touch()
     shutil.copy(checkout / "run.sh", folder)
-    monkeypatch.delenv("BAKEHOUSE_STATE")
+    monkeypatch.delenv("BAKEHOUSE_STATE", raising=False)
     return folder
 
 

@@ -290,6 +290,34 @@ def test_a_merged_proposal_is_there(world: World, repository: GitopsRepository) 
     assert (entry.commit.subject, entry.kind) == ("Merge it", "released")
 
 
+@pytest.mark.parametrize(
+    "merge",
+    [["merge", "--no-ff", "-m", "Merge it"], ["merge", "--ff-only"], ["merge", "--squash"]],
+    ids=["merge commit", "fast-forward", "squash"],
+)
+def test_a_version_that_was_taken_back_is_proposed_again_though_the_branch_of_before_is_still_there(
+    world: World, repository: GitopsRepository, merge: list[str]
+) -> None:
+    commit_release(repository, "staging", release(1))
+    promoted(world, repository)
+    commit_release(repository, "staging", release(2, champion=1, policy="review"))
+    first = promoted(world, repository)
+    clone = world.clone()
+    world.git(*merge, f"origin/{first.branch}", at=clone)
+    if "--squash" in merge:
+        world.git("commit", "--quiet", "-m", "Squash it", at=clone)
+    world.git("push", "--quiet", at=clone)
+    assert promoted(world, repository).action == "already there"
+    roll_back(repository, PRODUCTION)
+    holds.lift(repository, PRODUCTION)
+
+    again = promoted(world, repository, allow_rolled_back=True)
+
+    assert again.action == "proposed"
+    assert world.git("merge-base", "main", again.branch) == world.git("rev-parse", "main")
+    assert promoted(world, repository, allow_rolled_back=True).action == "already proposed"
+
+
 def test_the_pull_requests_text_says_what_changes_why_and_how_to_undo_it(
     world: World, repository: GitopsRepository
 ) -> None:
