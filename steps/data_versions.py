@@ -174,7 +174,9 @@ def _zone(model: str) -> Iterator[tuple[Repo, Path]]:
 def _repository(root: Path) -> Repo:
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)
+    # What it warns of is in the error that is raised, too.
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     config = root / ".dvc" / "config"
     config.parent.mkdir(exist_ok=True)
     config.write_text(CONFIG)
