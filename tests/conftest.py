@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from commands.main import main
@@ -19,6 +20,10 @@ from tests import cluster_equipment
 from tests.cluster_equipment import Cluster, running_cluster
 from tests.gitops_world import World
 from tests.scheduling import Scheduling, longest_first
+
+# A test case has no deadline: the first one may import a library, and a shared machine may stand still.
+hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.load_profile("shared")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLACEHOLDER = "{state}"
