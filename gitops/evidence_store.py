@@ -25,12 +25,12 @@ def send(model: str, digests: Iterable[str]) -> None:
     `ConfigurationError` where the store can't be written."""
     if not (url := os.environ.get(VARIABLE)):
         return
-    for digest in sorted(set(digests)):
-        path = stores.report(digest)
-        if not path.is_file():
-            raise DataError(f"The report {digest} is not on this machine.", "Train again.")
-        with _errors_of_the_store(url, "written"):
-            files, folder = _opened(url, model)
+    here = {digest: stores.report(digest) for digest in digests}
+    if missing := [digest for digest, path in here.items() if not path.is_file()]:
+        raise DataError(f"The report {missing[0]} is not on this machine.", "Train again.")
+    with _errors_of_the_store(url, "written"):
+        files, folder = _opened(url, model)
+        for digest, path in sorted(here.items()):
             files.pipe_file(f"{folder}/{_name(digest)}", path.read_bytes())
 
 

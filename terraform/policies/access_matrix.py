@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from terraform.policies import authored
 from terraform.policies.documents import parse
 from terraform.policies.estate import Estate, Resource
 from terraform.policies.evaluation import Principal, Statements, Target, allowed
@@ -133,14 +134,7 @@ def _role(estate: Estate, role: Resource, policies: Mapping[str, Statements]) ->
         if inline.value("role") == name
     ]
     statements += [parse(block["policy"]) for block in role.blocks("inline_policy") if block.get("policy")]
-    attached = {
-        *(role.value("managed_policy_arns") or ()),
-        *(
-            found.value("policy_arn")
-            for found in estate.of_type("aws_iam_role_policy_attachment", "aws_iam_policy_attachment")
-            if name in (found.value("role"), *(found.value("roles") or ()))
-        ),
-    }
+    attached = {str(arn) for _, arn in authored.attached(estate, role)}
     statements += [policies[arn] for arn in sorted(attached & policies.keys())]
     tags = {str(key): str(value) for key, value in (role.value("tags_all") or {}).items()}
     boundary = role.value("permissions_boundary")

@@ -59,7 +59,7 @@ def documents_of(estate: Estate, role: Resource) -> Iterator[Document]:
         yield _read(inline, "policy", inline.value("policy"))
     by_arn = {policy.value("arn"): policy for policy in estate.of_type("aws_iam_policy")}
     by_arn.pop(UNKNOWN, None)
-    for subject, arn in _attached(estate, role):
+    for subject, arn in attached(estate, role):
         if arn is UNKNOWN or arn not in by_arn:
             problem = unknown(role.subject, f"what {subject} attaches can't be read")
             yield Document(role, "policy", problem=problem)
@@ -67,7 +67,7 @@ def documents_of(estate: Estate, role: Resource) -> Iterator[Document]:
             yield _read(by_arn[arn], "policy", by_arn[arn].value("policy"))
 
 
-def _attached(estate: Estate, role: Resource) -> Iterator[tuple[str, Any]]:
+def attached(estate: Estate, role: Resource) -> Iterator[tuple[str, Any]]:
     """What is attached to a role: by which resource, and the policy's ARN or `UNKNOWN`. An attachment to a role that is
     not known yet may be to this one."""
     names = {role.value("name"), role.value("id")} - {None, UNKNOWN}
