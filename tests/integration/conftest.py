@@ -1,10 +1,11 @@
-"""What several files of integration tests share: a running orders service, and a laptop on which delivery runs."""
+"""What several files of integration tests share: an orders service, a laptop on which delivery runs, an S3."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -72,3 +73,23 @@ def delivery(laptop: Path, tmp_path: Path, checkout: Path) -> Iterator[Delivery]
         running.end()
     print(running.said())  # noqa: T201 - shown where the test failed
     wait_until(lambda: not leftovers(tmp_path))
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an empty S3 on loopback, and the environment in which every AWS client of the test reaches it."""
+    import boto3
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    httpx.post(f"http://{host}:{port}/moto-api/reset")  # the servers of one process share what they hold
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()  # one that another test opened would ask that test's server
+    yield boto3.client("s3")
+    server.stop()

@@ -7,8 +7,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -217,21 +217,10 @@ def test_a_batch_that_is_missing_is_not_added(tree: Path) -> None:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket on a moto server of this test's own, and the environment that a client of it has."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    boto3.client("s3").create_bucket(Bucket="data")
-    yield "data"
-    server.stop()
+def bucket(s3: Any) -> str:
+    """A bucket, and the environment that a client of it has."""
+    s3.create_bucket(Bucket="data")
+    return "data"
 
 
 def test_on_s3_a_data_version_and_a_batch_survive_the_loss_of_everything_here(
