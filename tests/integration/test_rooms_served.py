@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +23,38 @@ from tests.served import LINEAGE, Served, serve
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MOST_MEMORY = 200_000_000
-MOST_START_SECONDS = 4.0
+MOST_OF_A_BARE_START = 1.5
 LISTS = 5
+BARE_SERVICE = """
+import bentoml
+import numpy
+import onnxruntime
+
+@bentoml.service(name="bare", workers=1)
+class Bare:
+    @bentoml.api
+    def predict(self, number: float) -> float:
+        return number
+"""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A room's service, and how much processor time it took until it was ready."""
+    """A room, and its service that is ready."""
 
     room: Room
     served: Served
-    seconds: float
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service that holds no model, with the libraries that every room needs."""
+    folder = tmp_path_factory.mktemp("bare")
+    (folder / "service.py").write_text(BARE_SERVICE)
+    served_by = folder / "src" / "bentos" / "common" / "serve.py"
+    served_by.parent.mkdir(parents=True)
+    shutil.copy(CHECKOUT / "bentos" / "common" / "serve.py", served_by)
+    return folder
 
 
 @pytest.fixture(scope="module", params=rooms(CHECKOUT))
@@ -44,8 +66,7 @@ def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         built = build_bento(room, write_graph(room, folder), 1, LINEAGE, folder, sign)
     bento = archives.unpack(built.archive, built.digest, folder / "unpacked")
     with serve(bento, folder / "home") as running:
-        spent = psutil.Process(running.process.pid).cpu_times()
-        yield Started(room, running, spent.user + spent.system)
+        yield Started(room, running)
 
 
 def test_it_takes_less_than_200_mb_after_the_longest_lists(started: Started) -> None:
@@ -62,9 +83,17 @@ def test_it_takes_less_than_200_mb_after_the_longest_lists(started: Started) -> 
     assert process.memory_info().rss < MOST_MEMORY
 
 
-def test_its_start_is_less_than_4_seconds_of_work(started: Started) -> None:
-    """Processor time, which other processes of the machine hardly change; `make bench` measures it by the clock."""
-    assert started.seconds < MOST_START_SECONDS
+def test_its_start_is_little_more_work_than_a_bare_services(started: Started, bare: Path, tmp_path: Path) -> None:
+    """The least of three ratios of processor times, each of two starts after each other, since a shared machine is slow
+    at times. `make bench ONLY=rooms` holds the start to 4 seconds by the clock."""
+    ratios = (_start_seconds(started.served.bento, tmp_path) / _start_seconds(bare, tmp_path) for _ in range(3))
+    assert any(ratio < MOST_OF_A_BARE_START for ratio in ratios)
+
+
+def _start_seconds(bento: Path, home: Path) -> float:
+    with serve(bento, home) as running:
+        spent = psutil.Process(running.process.pid).cpu_times()
+        return float(spent.user + spent.system)
 
 
 def test_every_room_needs_the_same_libraries() -> None:
