@@ -15,6 +15,8 @@ from tests.infra import offline
 
 TERRAFORM = offline.CHECKOUT / "terraform"
 MODULES = sorted(path.name for path in (TERRAFORM / "modules").iterdir())
+# Files that version 5.100.0 of the provider was published with: archives of 14 platforms and a manifest.
+PUBLISHED = 15
 
 pytestmark = [
     pytest.mark.long,
@@ -36,6 +38,16 @@ def test_every_file_is_formatted(copy: offline.Terraform) -> None:
 def test_every_root_is_valid_with_the_providers_that_its_lock_file_names(root: str, copy: offline.Terraform) -> None:
     copy.run(root, "init", "-backend=false", "-lockfile=readonly")
     copy.run(root, "validate")
+
+
+def test_every_root_locks_the_same_provider_for_every_platform_that_it_is_published_for() -> None:
+    """`zh` is the checksum of one platform's archive, as the registry names it; `h1` of what is in one platform's, as a
+    mirror has it unpacked. With the host's own `h1` alone, nobody on another platform could install the provider."""
+    locks = {root: (TERRAFORM / root / ".terraform.lock.hcl").read_text() for root in offline.ROOTS}
+    assert [root for root, text in locks.items() if text != locks["foundation"]] == []
+    assert len(re.findall(r'^    "h1:[A-Za-z0-9+/]{43}=",$', locks["foundation"], re.M)) >= 1
+    archives = set(re.findall(r'^    "zh:([0-9a-f]{64})",$', locks["foundation"], re.M))
+    assert len(archives) == PUBLISHED, "an archive for each platform, and the manifest"
 
 
 @pytest.mark.parametrize("module", MODULES)
