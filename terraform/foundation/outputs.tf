@@ -1,10 +1,11 @@
 output "network" {
-  description = "The network and its private subnets."
+  description = "The network, its private subnets, and the addresses that it is seen from outside by."
   value = {
     vpc_id               = module.network.vpc_id
     cidr                 = module.network.cidr
     private_subnet_ids   = module.network.private_subnet_ids
     private_subnet_cidrs = module.network.private_subnet_cidrs
+    egress_addresses     = module.network.egress_addresses
   }
 }
 

@@ -1,9 +1,9 @@
 variable "network" {
-  description = "The network: its range, its zones, whether it reaches the internet, and the AWS services it has endpoints for."
+  description = "The network: its range, its zones, its NAT gateways (none, one, each-zone), and the AWS services it has endpoints for."
   type = object({
     cidr      = string
     zones     = number
-    egress    = bool
+    egress    = string
     endpoints = set(string)
   })
 
@@ -15,6 +15,11 @@ variable "network" {
   validation {
     condition     = var.network.zones >= 2 && var.network.zones <= 4
     error_message = "network.zones must be 2 to 4."
+  }
+
+  validation {
+    condition     = contains(["none", "one", "each-zone"], var.network.egress)
+    error_message = "network.egress must be none, one or each-zone."
   }
 }
 

@@ -168,7 +168,7 @@ data "aws_iam_policy_document" "regional" {
       "ec2:Disassociate*",
       "ec2:Modify*",
       "ec2:ReleaseAddress",
-      "ec2:ReplaceRoute",
+      "ec2:ReplaceRoute*",
       "ec2:RevokeSecurityGroup*",
       "ec2:RunInstances",
       "ecr:PutRegistryPolicy",

@@ -20,6 +20,10 @@ pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.long]
 # Resources that only one environment has, and the value that decides it.
 COUNTED = {
     r"foundation:module\.network\.aws_(subnet|route_table_association)\.private\[2\]": "foundation.network.zones",
+    r"foundation:module\.network\.aws_(eip|nat_gateway|route|route_table_association|subnet)\.egress\[[12]\]": (
+        "foundation.network.egress"
+    ),
+    r"foundation:module\.network\.aws_route_table\.private\[[12]\]": "foundation.network.egress",
     r"storage:module\.database\[.*\]\.aws_vpc_\w+_ingress_rule\.this\[.*\.32\.0/20\"\]": "foundation.network.zones",
     r"storage:aws_ecr_replication_configuration\.this\[0\]": "storage.registry.replicate_to",
     r"storage:aws_ecr_registry_policy\.this\[0\]": "storage.registry.replicate_from",

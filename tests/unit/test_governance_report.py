@@ -130,3 +130,12 @@ def test_a_cost_is_counted_for_every_machine_and_a_machine_without_a_price_is_no
     assert [(cost.what, cost.count) for cost in costs] == [("node m7i.large", 2)]
     with pytest.raises(ConfigurationError, match=r"x9\.huge"):
         monthly_costs(Estate(context, (group("x9.huge"),)))
+
+
+def test_every_way_out_costs_its_gateway_and_its_address() -> None:
+    kinds = ("aws_nat_gateway", "aws_eip")
+    found = [Resource("foundation", f"{kind}.egress[{zone}]", kind, {}) for kind in kinds for zone in range(3)]
+    context = Context("bakehouse", "production", "222222222222", "eu-central-1")
+    costs = monthly_costs(Estate(context, tuple(found)))
+    assert {cost.what: cost.count for cost in costs} == dict.fromkeys(kinds, 3)
+    assert all(cost.each_usd > 0 for cost in costs)

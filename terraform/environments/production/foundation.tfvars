@@ -4,7 +4,7 @@ trail_retention_days = 365
 network = {
   cidr      = "10.30.0.0/16"
   zones     = 3
-  egress    = true
+  egress    = "each-zone"
   endpoints = ["ecr.api", "ecr.dkr", "logs", "sts"]
 }
 

@@ -4,7 +4,7 @@ trail_retention_days = 180
 network = {
   cidr      = "10.20.0.0/16"
   zones     = 2
-  egress    = true
+  egress    = "one"
   endpoints = ["ecr.api", "ecr.dkr", "logs", "sts"]
 }
 

@@ -4,7 +4,11 @@ data "aws_availability_zones" "available" {
 }
 
 locals {
-  zones = slice(data.aws_availability_zones.available.names, 0, var.zones)
+  zones    = slice(data.aws_availability_zones.available.names, 0, var.zones)
+  gateways = { none = 0, one = 1, each-zone = var.zones }[var.egress]
+
+  # One for each way out; where all zones have the same one, or none, they share a table.
+  private_route_tables = max(local.gateways, 1)
 }
 
 resource "aws_vpc" "this" {
@@ -31,45 +35,61 @@ resource "aws_subnet" "private" {
 }
 
 resource "aws_route_table" "private" {
+  count = local.private_route_tables
+
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-private" }
+  tags   = { Name = "${var.name}-private-${count.index}" }
+
+  # A table that is no longer wanted goes only after its subnet has another.
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+moved {
+  from = aws_route_table.private
+  to   = aws_route_table.private[0]
 }
 
 resource "aws_route_table_association" "private" {
   count = var.zones
 
   subnet_id      = aws_subnet.private[count.index].id
-  route_table_id = aws_route_table.private.id
+  route_table_id = aws_route_table.private[min(count.index, local.private_route_tables - 1)].id
+
+  # A subnet changes its table when that already leads somewhere.
+  depends_on = [aws_route.egress, aws_vpc_endpoint.s3]
 }
 
-# The way out, for what has no endpoint (the git host, package registries): one subnet that holds a NAT gateway and
+# The way out, for what has no endpoint (the git host, package registries): subnets that hold a NAT gateway each and
 # nothing else. Without `egress` the network is closed.
 resource "aws_internet_gateway" "egress" {
-  count = var.egress ? 1 : 0
+  count = min(local.gateways, 1)
 
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-egress" }
 }
 
+# Counted down from the end of the range, which the private subnets fill from its beginning.
 resource "aws_subnet" "egress" {
-  count = var.egress ? 1 : 0
+  count = local.gateways
 
   vpc_id                  = aws_vpc.this.id
-  availability_zone       = local.zones[0]
-  cidr_block              = cidrsubnet(var.cidr, 8, 255)
+  availability_zone       = local.zones[count.index]
+  cidr_block              = cidrsubnet(var.cidr, 8, 255 - count.index)
   map_public_ip_on_launch = false
-  tags                    = { Name = "${var.name}-egress" }
+  tags                    = { Name = "${var.name}-egress-${local.zones[count.index]}" }
 }
 
 resource "aws_route_table" "egress" {
-  count = var.egress ? 1 : 0
+  count = min(local.gateways, 1)
 
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-egress" }
 }
 
 resource "aws_route" "internet" {
-  count = var.egress ? 1 : 0
+  count = min(local.gateways, 1)
 
   route_table_id         = aws_route_table.egress[0].id
   destination_cidr_block = "0.0.0.0/0"
@@ -77,42 +97,42 @@ resource "aws_route" "internet" {
 }
 
 resource "aws_route_table_association" "egress" {
-  count = var.egress ? 1 : 0
+  count = local.gateways
 
-  subnet_id      = aws_subnet.egress[0].id
+  subnet_id      = aws_subnet.egress[count.index].id
   route_table_id = aws_route_table.egress[0].id
 }
 
 resource "aws_eip" "egress" {
-  count = var.egress ? 1 : 0
+  count = local.gateways
 
   domain = "vpc"
-  tags   = { Name = "${var.name}-egress" }
+  tags   = { Name = "${var.name}-egress-${local.zones[count.index]}" }
 }
 
 resource "aws_nat_gateway" "egress" {
-  count = var.egress ? 1 : 0
+  count = local.gateways
 
-  allocation_id = aws_eip.egress[0].id
-  subnet_id     = aws_subnet.egress[0].id
-  tags          = { Name = "${var.name}-egress" }
+  allocation_id = aws_eip.egress[count.index].id
+  subnet_id     = aws_subnet.egress[count.index].id
+  tags          = { Name = "${var.name}-egress-${local.zones[count.index]}" }
 
   depends_on = [aws_internet_gateway.egress]
 }
 
 resource "aws_route" "egress" {
-  count = var.egress ? 1 : 0
+  count = local.gateways
 
-  route_table_id         = aws_route_table.private.id
+  route_table_id         = aws_route_table.private[count.index].id
   destination_cidr_block = "0.0.0.0/0"
-  nat_gateway_id         = aws_nat_gateway.egress[0].id
+  nat_gateway_id         = aws_nat_gateway.egress[count.index].id
 }
 
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${var.region}.s3"
   vpc_endpoint_type = "Gateway"
-  route_table_ids   = [aws_route_table.private.id]
+  route_table_ids   = aws_route_table.private[*].id
   tags              = { Name = "${var.name}-s3" }
 }
 

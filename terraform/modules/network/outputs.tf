@@ -17,3 +17,8 @@ output "private_subnet_cidrs" {
   description = "Ranges of the private subnets, in the same order."
   value       = aws_subnet.private[*].cidr_block
 }
+
+output "egress_addresses" {
+  description = "Public addresses that the network is seen from, one for each NAT gateway; none where it is closed."
+  value       = aws_eip.egress[*].public_ip
+}

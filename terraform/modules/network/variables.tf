@@ -49,9 +49,13 @@ variable "zones" {
 }
 
 variable "egress" {
-  description = "Whether the private subnets reach the internet through a NAT gateway."
-  type        = bool
-  nullable    = false
+  description = "NAT gateways through which the private subnets reach the internet: none, one for all zones, or one in each-zone."
+  type        = string
+
+  validation {
+    condition     = contains(["none", "one", "each-zone"], var.egress)
+    error_message = "egress must be none, one or each-zone."
+  }
 }
 
 variable "endpoints" {
