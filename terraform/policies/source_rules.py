@@ -26,8 +26,8 @@ _FORBIDDEN = ("null_resource", "terraform_data", "external")
 
 
 def versions_are_pinned(sources: Sources) -> Iterator[Judgement]:
-    """Roots name one version of Terraform's minor and one exact version of each provider; modules a bounded range;
-    module calls a local folder, or a commit."""
+    """Roots name one version of Terraform's minor and one exact version of each provider; modules a bounded range, or
+    no provider where they only reckon; module calls a local folder, or a commit."""
     for folder in sources.folders:
         found = list(folder.settings())
         required = [block.body["required_version"] for block in found if "required_version" in block.body]
@@ -40,7 +40,7 @@ def versions_are_pinned(sources: Sources) -> Iterator[Judgement]:
         fault = None
         if not required or not all(_bounded(folder.resolve(version)) for version in required):
             fault = f"required_version is {required or 'missing'}, not bounded above"
-        elif not providers:
+        elif not providers and (folder.is_root or [*folder.resources(), *folder.resources("data")]):
             fault = "it pins no provider"
         for name, pin in providers.items():
             version = folder.resolve(pin.get("version") if isinstance(pin, Mapping) else pin)

@@ -1,7 +1,3 @@
-mock_provider "aws" {
-  source = "../../tests/mocks"
-}
-
 run "finds_the_rooms_of_the_checkout" {
   command = plan
 
