@@ -6,9 +6,7 @@ lines for one prediction the later one counts.
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +15,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import to_json
 
+from bentos.common.log_files import FEEDBACK_FOLDER, LogFiles
 from bentos.common.predictor import MOST_DOCUMENTS, refusal
 
-FOLDER = "feedback"
-"""Under the folder of the prediction log."""
 ANY = "any"
 
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
@@ -40,8 +37,8 @@ def document(truth: Any) -> type[BaseModel]:
 
 
 class Feedback:
-    """Reads feedback on one model and keeps it in `<model>-<model version>-<start>-<process>.ndjson` under `folder`.
-    Thread-safe. `folder` is None where no log is kept."""
+    """Reads feedback on one model and keeps it in `feedback/` under `folder`, which is None where no log is kept.
+    Thread-safe."""
 
     def __init__(self, folder: Path | None, truth: Any, model: str, model_version: int) -> None:
         kind = document(truth)
@@ -53,14 +50,14 @@ class Feedback:
         self.labels: tuple[str, ...] = tuple(map(str, get_args(truth))) if self._is_listed else (ANY,)
         """What the metrics tell apart: the labels, where they are listed in the type."""
         self._lineage = {"model": model, "model_version": model_version}
-        name = f"{model}-{model_version}-{time.time_ns()}-{os.getpid()}.ndjson"
-        self._path = folder / FOLDER / name if folder is not None else None
+        self._folder = folder / FEEDBACK_FOLDER if folder is not None else None
+        self._files = LogFiles(self._folder, model, model_version) if self._folder is not None else None
         self._lock = threading.Lock()
 
     @property
     def is_kept(self) -> bool:
         """Whether there is a log."""
-        return self._path is not None
+        return self._files is not None
 
     def read(self, body: bytes) -> Sequence[Any]:
         """The documents of a request's body: one, or a list. Raises `RefusedError`."""
@@ -72,22 +69,15 @@ class Feedback:
 
     def keep(self, given: Sequence[Any]) -> None:
         """Append them, all or none, and return once they are on the disk. Raises `OSError`."""
-        assert self._path is not None
+        assert self._folder is not None
+        assert self._files is not None
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         lines = b"".join(
             to_json({"time": now, **self._lineage, **one.model_dump(mode="json")}) + b"\n" for one in given
         )
         with self._lock:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                size = os.fstat(file).st_size
-                if os.write(file, lines) < len(lines):
-                    os.ftruncate(file, size)
-                    raise OSError("the disk is full")
-                os.fsync(file)
-            finally:
-                os.close(file)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._files.append(lines, synced=True)
 
     def counted(self, given: Sequence[Any]) -> list[str]:
         """Which of `labels` each of them is."""

@@ -1,14 +1,12 @@
 """The prediction log: one NDJSON line for each predicted document, masked, written off the request's path.
 
-Holds the queue, the thread and the files. What personal data is, and how it is masked, is the contract's business.
+Holds the queue and the thread. What personal data is, and how it is masked, is the contract's business.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +18,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-FOLDER_VARIABLE = "BAKEHOUSE_PREDICTION_LOG"
+from bentos.common.log_files import FILE_BYTES, LogFiles
+
 GATHER_SECONDS = 0.05
+KEEP_BYTES = 10 * FILE_BYTES
 
 _logger = logging.getLogger("bentoml.bakehouse")
 
@@ -38,8 +38,8 @@ class _Prediction:
 
 
 class PredictionLog:
-    """Appends to `<model>-<model version>-<start>-<process>.ndjson` in `folder`, a new file after `file_bytes`; the
-    newest `keep_files` of the model stay.
+    """Appends to files of at most `file_bytes` in `folder`; of the model's files the newest `keep_bytes` stay. Where
+    they are `shipped`, whatever goes otherwise is lost, and counts as dropped.
 
     `mask` turns a request into plain values without personal data; a request that it refuses is dropped, never written
     as it came. Never blocks and never raises towards a request: when `capacity` documents wait, or the disk fails, a
@@ -55,8 +55,9 @@ class PredictionLog:
         dropped: Callable[[int], None],
         *,
         capacity: int = 5_000,
-        file_bytes: int = 64 * 1024 * 1024,
-        keep_files: int = 10,
+        file_bytes: int = FILE_BYTES,
+        keep_bytes: int = KEEP_BYTES,
+        shipped: bool = False,
     ) -> None:
         self._folder = folder
         self._model = model
@@ -64,12 +65,12 @@ class PredictionLog:
         self._mask = mask
         self._dropped = dropped
         self._capacity = capacity
-        self._file_bytes = file_bytes
-        self._keep_files = keep_files
+        deleted = dropped if shipped else None
+        self._files = LogFiles(
+            folder, model, model_version, file_bytes=file_bytes, keep_bytes=keep_bytes, deleted=deleted
+        )
         self._queue: queue.SimpleQueue[_Prediction | None] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._file: int | None = None
-        self._written = 0
         self._thread = threading.Thread(target=self._write, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -102,13 +103,14 @@ class PredictionLog:
             lines = [line for line in map(self._line, predictions) if line is not None]
             lost = len(predictions) - len(lines)
             try:
-                self._append(b"".join(lines))
+                if lines:
+                    self._files.append(b"".join(lines))
             except OSError as error:
                 lost = len(predictions)
                 _logger.warning("Can't write the prediction log in %s: %s.", self._folder, error.strerror)
             if lost:
                 self._dropped(lost)
-        self._close_file()
+        self._files.close()
 
     def _line(self, prediction: _Prediction) -> bytes | None:
         try:
@@ -125,32 +127,3 @@ class PredictionLog:
         except Exception as error:  # whatever goes wrong, serving goes on and nothing unmasked is written
             _logger.warning("A prediction could not be masked and was left out of the log: %s.", type(error).__name__)
             return None
-
-    def _append(self, lines: bytes) -> None:
-        if not lines:
-            return
-        if self._written + len(lines) > self._file_bytes:
-            self._close_file()
-        file = self._file if self._file is not None else self._open_file()
-        view = memoryview(lines)
-        while view:
-            count = os.write(file, view)
-            self._written += count
-            view = view[count:]
-
-    def _open_file(self) -> int:
-        name = f"{self._model}-{self._model_version}-{time.time_ns()}-{os.getpid()}.ndjson"
-        self._file = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._written = 0
-        # Matched whole: `orders-*` would take in the files of a model `orders-eu`.
-        ours = re.compile(rf"{re.escape(self._model)}-\d+-\d+-\d+\.ndjson")
-        files = [path for path in self._folder.iterdir() if ours.fullmatch(path.name)]
-        files.sort(key=lambda path: path.stat().st_mtime_ns)
-        for old in files[: -self._keep_files]:
-            old.unlink(missing_ok=True)
-        return self._file
-
-    def _close_file(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None

@@ -34,6 +34,9 @@ NEVER_IMPORTED = ("uvloop", "httptools")
 """What uvicorn takes up where it is installed: BentoML alone brings asyncio and h11, at half the speed."""
 STARTED = (Path("bentos/common/serve.py"), Path("bentos/common/smoke.py"))
 """What a bento's image is started with: to answer, and to ask whether it does."""
+SHIPPER = Path("bentos/common/ship.py")
+"""And what it is started with to ship the logs: a process of its own, so its libraries are none of the service's."""
+SHIPPER_LIBRARIES = {**LIBRARIES, "boto3": "boto3", "botocore": "botocore"}
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,9 @@ def runtime(service: Path, root: Path) -> Runtime:
     Raises `ConfigurationError` where it imports a library that a service may not, or one that isn't installed.
     """
     modules = reached([service, *STARTED], root, LIBRARIES, "which a service may not.", "A service may import")
-    names = (*LIBRARIES.values(), *NEVER_IMPORTED)
-    return Runtime(modules, tuple(_closure(names)))
+    shipper = reached([SHIPPER], root, SHIPPER_LIBRARIES, "which ships no log.", "What ships logs may import")
+    names = (*SHIPPER_LIBRARIES.values(), *NEVER_IMPORTED)
+    return Runtime(tuple(sorted({*modules, *shipper})), tuple(_closure(names)))
 
 
 def reached(

@@ -30,10 +30,11 @@ from bakehouse.errors import BakehouseError, ConfigurationError, DataError
 from bentos.common.endpoint import Application, Endpoint
 from bentos.common.feedback import Feedback
 from bentos.common.identity import GRAPH_FILE, Identity
+from bentos.common.log_files import FOLDER_VARIABLE, SHIPPED_VARIABLE
 from bentos.common.masking import masker, masking_key
 from bentos.common.metrics import ServiceMetrics
 from bentos.common.openapi import PAGE, described
-from bentos.common.prediction_log import FOLDER_VARIABLE, Mask, PredictionLog
+from bentos.common.prediction_log import Mask, PredictionLog
 from bentos.common.predictor import Pipeline, Predictor, RefusedError
 from bentos.common.serve import METRICS_VARIABLE
 from bentos.common.session import OnnxModel
@@ -71,7 +72,10 @@ class PredictionService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML'
             pipeline, identity = trusted(room)
             logged = _log_settings(room)
         metrics = ServiceMetrics(identity, room.outcomes, room.alarm)
-        log = PredictionLog(*logged, identity.model, identity.model_version, metrics.dropped.inc) if logged else None
+        log = None
+        if logged:
+            shipped = os.environ.get(SHIPPED_VARIABLE) == "true"
+            log = PredictionLog(*logged, identity.model, identity.model_version, metrics.dropped.inc, shipped=shipped)
         bentoml_app = cast("Starlette", super().to_asgi(is_main))
         folder = logged[0] if logged else None
         feedback = (

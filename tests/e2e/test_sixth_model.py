@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bakehouse import archives, workspace
-from bentos.common.prediction_log import FOLDER_VARIABLE
+from bentos.common.log_files import FOLDER_VARIABLE
 from gitops.history import champion
 from gitops.repository import GitopsRepository
 from tests.checkout_copy import copy_checkout

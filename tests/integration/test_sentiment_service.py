@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from bakehouse import archives
+from bentos.common.log_files import FOLDER_VARIABLE
 from bentos.common.masking import KEY_VARIABLE
 from bentos.common.packaging import build_bento
-from bentos.common.prediction_log import FOLDER_VARIABLE
 from bentos.common.room import load_room
 from bentos.sentiment import estimator
 from bentos.sentiment.contract import MOST_CHARACTERS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from bentos.common.log_files import lock
 from bentos.common.prediction_log import PredictionLog
 from tests.waiting import eventually
 
@@ -175,7 +177,7 @@ def test_a_new_file_begins_when_one_is_full_and_the_oldest_go(
         taken.release()
         return masked(asked)
 
-    log = start(mask=one_by_one, file_bytes=1_000, keep_files=3)
+    log = start(mask=one_by_one, file_bytes=1_000, keep_bytes=3_000)
     for number in range(40):
         record(log, number)
         assert taken.acquire(timeout=60)  # so that each is written alone: lines written together stay together
@@ -190,12 +192,73 @@ def test_a_new_file_begins_when_one_is_full_and_the_oldest_go(
 
 def test_files_of_a_model_whose_name_begins_alike_stay(start: Callable[..., PredictionLog], tmp_path: Path) -> None:
     others = [tmp_path / "log" / f"{model}-3-{number}-1.ndjson" for model in ("sums-eu", "sums-2") for number in (1, 2)]
-    for other in others:
-        other.touch()
-    log = start(keep_files=1)
+    own = tmp_path / "log" / "sums-3-1-1.ndjson"
+    for file in [*others, own]:
+        file.write_text("{}\n")
+    log = start(file_bytes=1_000, keep_bytes=1_000)
     record(log, 1)
     log.close()
     assert all(other.exists() for other in others)
+    assert not own.exists()
+
+
+@pytest.mark.parametrize("shipped", [True, False])
+def test_what_makes_room_before_it_is_shipped_counts_as_dropped(
+    shipped: bool, start: Callable[..., PredictionLog], tmp_path: Path, dropped: Dropped
+) -> None:
+    old = tmp_path / "log" / "sums-3-1-1.ndjson"
+    old.write_text("{}\n" * 7)
+    log = start(file_bytes=1_000, keep_bytes=1_000, shipped=shipped)
+    record(log, 1)
+    log.close()
+    assert not old.exists()
+    assert dropped.count == (7 if shipped else 0)
+
+
+def test_a_file_that_is_being_shipped_neither_makes_room_nor_gets_another_line(
+    start: Callable[..., PredictionLog], tmp_path: Path, dropped: Dropped
+) -> None:
+    log = start(file_bytes=1_000, keep_bytes=1_000, shipped=True)
+    record(log, 1)
+    eventually("the line is there", lambda: len(lines(tmp_path / "log")) == 1)
+    (first,) = (tmp_path / "log").iterdir()
+    with first.open("rb") as file:
+        assert lock(file.fileno())
+        before = first.read_bytes()
+        record(log, 2)
+        log.close()
+        assert first.read_bytes() == before
+    assert [line["request"]["number"] for line in lines(tmp_path / "log")] == [1, 2]
+    assert dropped.count == 0
+
+
+def test_a_file_that_was_shipped_and_deleted_is_not_begun_again(
+    start: Callable[..., PredictionLog], tmp_path: Path
+) -> None:
+    log = start()
+    record(log, 1)
+    eventually("the line is there", lambda: len(lines(tmp_path / "log")) == 1)
+    (first,) = (tmp_path / "log").iterdir()
+    first.unlink()
+    record(log, 2)
+    log.close()
+    (second,) = (tmp_path / "log").iterdir()
+    assert second.name != first.name
+    assert [line["request"]["number"] for line in lines(tmp_path / "log")] == [2]
+
+
+def test_a_disk_that_takes_half_a_batch_keeps_none_of_it(
+    start: Callable[..., PredictionLog], tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.write
+    monkeypatch.setattr(os, "write", lambda file, content: whole(file, content[:10]))
+    log = start()
+    record(log, 1, 2)
+    eventually("both are counted", lambda: dropped.count == 2)
+    monkeypatch.undo()
+    record(log, 3)
+    log.close()
+    assert [line["request"]["number"] for line in lines(tmp_path / "log")] == [3]
 
 
 def test_only_the_owner_can_read_it(start: Callable[..., PredictionLog], tmp_path: Path) -> None:
