@@ -54,49 +54,24 @@ resource "aws_cloudwatch_log_group" "service" {
   tags              = { model = each.key }
 }
 
+module "watched_events" {
+  source = "../modules/watched_events"
+
+  apply_role_arn       = local.identity.github_role_arns.apply
+  break_glass_role_arn = local.identity.break_glass_role_arn
+}
+
 module "alarms" {
   source = "../modules/alarms"
 
   name           = local.name
   topic_arn      = aws_sns_topic.alarms.arn
   log_group_name = local.foundation.trail.log_group_name
-  events         = local.events
+  events         = module.watched_events.events
   metrics        = local.metrics
 }
 
 locals {
-  # The events are those of the CIS AWS Foundations Benchmark's chapter on monitoring, and the break-glass role's.
-  events = {
-    break-glass = {
-      description = "Somebody took the break-glass role. The session's name says why; ask them."
-      pattern     = "{ ($.eventName = \"AssumeRole\") && ($.requestParameters.roleArn = \"${local.identity.break_glass_role_arn}\") }"
-    }
-    root-used = {
-      description = "The account's root user did something."
-      pattern     = "{ ($.userIdentity.type = \"Root\") && ($.userIdentity.invokedBy NOT EXISTS) && ($.eventType != \"AwsServiceEvent\") }"
-    }
-    access-denied = {
-      description = "A call was refused: a policy that is too narrow, or somebody who tries doors."
-      pattern     = "{ ($.errorCode = \"*UnauthorizedOperation\") || ($.errorCode = \"AccessDenied*\") }"
-    }
-    permissions-changed = {
-      description = "A policy or a role changed outside Terraform's own runs."
-      pattern     = "{ ($.eventSource = \"iam.amazonaws.com\") && (($.eventName = \"Attach*\") || ($.eventName = \"Create*\") || ($.eventName = \"Delete*\") || ($.eventName = \"Detach*\") || ($.eventName = \"Put*\")) && ($.userIdentity.sessionContext.sessionIssuer.arn != \"${local.identity.github_role_arns.apply}\") }"
-    }
-    trail-changed = {
-      description = "The audit trail was changed or stopped."
-      pattern     = "{ ($.eventName = \"CreateTrail\") || ($.eventName = \"UpdateTrail\") || ($.eventName = \"DeleteTrail\") || ($.eventName = \"StartLogging\") || ($.eventName = \"StopLogging\") }"
-    }
-    key-disabled = {
-      description = "A KMS key was disabled or is to be deleted: what it encrypts can't be read any more."
-      pattern     = "{ ($.eventSource = \"kms.amazonaws.com\") && (($.eventName = \"DisableKey\") || ($.eventName = \"ScheduleKeyDeletion\")) }"
-    }
-    bucket-policy-changed = {
-      description = "Who may reach a bucket was changed."
-      pattern     = "{ ($.eventSource = \"s3.amazonaws.com\") && (($.eventName = \"PutBucketAcl\") || ($.eventName = \"PutBucketPolicy\") || ($.eventName = \"DeleteBucketPolicy\") || ($.eventName = \"PutBucketPublicAccessBlock\")) }"
-    }
-  }
-
   metrics = merge(
     { for name, database in local.storage.databases : "${name}-storage" => {
       description = "The database of ${name} has less than 5 GB of storage left."

@@ -12,3 +12,8 @@ output "alarms" {
   description = "Names of all alarms."
   value       = module.alarms.names
 }
+
+output "watched_controls" {
+  description = "Recommendations of the CIS AWS Foundations Benchmark 3.0 that an alarm is there for, with the event that raises it."
+  value       = module.watched_events.controls
+}
