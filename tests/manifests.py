@@ -13,9 +13,12 @@ import yaml
 
 from gitops.environment import kustomization
 from gitops.release import Image, Release
+from terraform.platform.contract import Platform
+from terraform.platform.files import files
 from tests.cluster_equipment import CHECKOUT, equipment
 
 Object = dict[str, Any]
+SERVICE_ROLE = "arn:aws:iam::111111111111:role/bakehouse/bakehouse-service-{model}"
 CANARY = "# components: [../../components/canary]"
 
 
@@ -56,8 +59,14 @@ class Layout:
             (folder / "release" / name).write_text(text)
 
     def choose(self, environment: str, components: Sequence[str]) -> None:
-        """Let the environment's settings name these components."""
-        chosen = ", ".join(f"../../components/{name}" for name in components)
+        """Let the environment's settings name these components, `platform` among them as it is on AWS."""
+        chosen = ", ".join(name if name == "platform" else f"../../components/{name}" for name in components)
+        if "platform" in components:
+            platform = Platform.model_validate(platform_contract(environment, self.namespace(environment)))
+            for name, text in files(platform).items():
+                path = self.environments / environment / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
         settings = self._settings(environment).read_text().replace(CANARY, "")
         kind = "kind: Component\n"
         self._settings(environment).write_text(settings.replace(kind, f"{kind}components: [{chosen}]\n"))
@@ -73,6 +82,24 @@ class Layout:
     def model(self, environment: str, model: str) -> list[Object]:
         """Everything that Argo CD would apply for one model."""
         return render(self.environments / environment / model)
+
+
+def platform_contract(environment: str, namespace: str) -> Object:
+    """What one environment on AWS stands on, as its contract says."""
+    host = f"{environment}.example.com"
+    database = {"port": 5432, "name": "x", "host": host, "secret": "x"}
+    return {
+        "environment": environment,
+        "object_store": {
+            "region": "eu-central-1",
+            "buckets": {"predictions": f"{environment}-predictions", "zenml": "z"},
+        },
+        "registry": {"host": host, "source_host": host, "repositories": {}},
+        "databases": {"mlflow": {"engine": "postgres", **database}, "zenml": {"engine": "mysql", **database}},
+        "cluster": {"context": environment, "endpoint": f"https://{host}"},
+        "namespaces": {"services": namespace, "pipelines": f"{namespace}-training", "tracking": "mlflow"},
+        "identities": {"service_role": SERVICE_ROLE, "training_account": "training-{model}"},
+    }
 
 
 def render(folder: Path) -> list[Object]:
@@ -97,6 +124,11 @@ def pod_templates(objects: Sequence[Object]) -> dict[str, Object]:
         for it in objects
         if "template" in it.get("spec", {})
     }
+
+
+def containers(pod: Object) -> list[Object]:
+    """All of a pod's, what runs beside the service among them."""
+    return [*pod["containers"], *pod.get("initContainers", [])]
 
 
 def from_admitted_registry(release: Release) -> Release:

@@ -84,38 +84,40 @@ class Shipper:
         return sum(self._take(kind, path) for kind, folder in self._folders.items() for path in log_files(folder))
 
     def _take(self, kind: str, path: Path) -> bool:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
-            with path.open("r+b") as file:
-                if not lock(file.fileno()):  # it is being written this moment
-                    return False
-                whole = _cut_to_whole_lines(file)
-                if whole:
-                    self._put(self._destination.key(kind, path.name, self._host), file)
-                path.unlink()
-                return whole
-        except (BotoCoreError, ClientError) as error:
-            raise DeliveryError(" ".join(str(error).split())) from error
+            opened = path.open("r+b")
         except FileNotFoundError:  # the service needed the room
             return False
         except OSError as error:  # of this file alone
             _logger.warning("%s can't be shipped: %s.", path.name, error.strerror)
             return False
+        with opened as file:
+            if not lock(file.fileno()):  # it is being written this moment
+                return False
+            whole = _cut_to_whole_lines(file)
+            if whole:
+                self._put(self._destination.key(kind, path.name, self._host), file)
+            path.unlink()
+            return whole
 
     def _put(self, key: str, file: BufferedRandom) -> None:
         """One request, which needs no right but to put: S3 itself refuses what does not have the checksum."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
         file.seek(0)
         checksum = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
         file.seek(0)
-        answer = self._s3.put_object(
-            Bucket=self._destination.bucket,
-            Key=key,
-            Body=file,
-            ContentType=CONTENT_TYPE,
-            ChecksumAlgorithm="SHA256",
-            ChecksumSHA256=checksum,
-        )
+        try:
+            answer = self._s3.put_object(
+                Bucket=self._destination.bucket,
+                Key=key,
+                Body=file,
+                ContentType=CONTENT_TYPE,
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=checksum,
+            )
+        except (BotoCoreError, ClientError, OSError) as error:  # the last of the token's file
+            raise DeliveryError(" ".join(str(error).split())) from error
         if (confirmed := answer.get("ChecksumSHA256")) != checksum:
             raise DeliveryError(f"S3 confirmed the checksum {confirmed} of {key}, which has {checksum}")
 

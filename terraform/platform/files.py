@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
-from terraform.platform.contract import FILE, Platform
+from terraform.platform.contract import FILE, ObjectStore, Platform
 
+SHIPPER = "ship"
+"""The container beside the service that ships its logs."""
+KEYS_IN = "bakehouse-predictions"
+"""The Kubernetes secret that its keys come from where there are no identities."""
 _WRITTEN = "# Written by `bakehouse platform write`; change what it is made from instead.\n"
 _ZENML_VERSION = "0.98.0"
 
@@ -89,7 +94,7 @@ def _on_nodes(key: str, value: str, selector: str) -> dict[str, Any]:
 
 def component(platform: Platform) -> dict[str, Any]:
     """The Component that points a model's pods at the environment: images from its own registry by the digest that the
-    release names, prediction logs into its bucket, and, on AWS, the model's own role."""
+    release names, and logs shipped into its bucket, on AWS as the model's own role."""
     found: dict[str, Any] = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
     registry = platform.registry
     if registry.source_host != registry.host:
@@ -103,23 +108,52 @@ def component(platform: Platform) -> dict[str, Any]:
         "metadata": {"name": "bento"},
         "spec": {"template": {"spec": _pod(platform)}},
     }
-    return {**found, "patches": [{"patch": _yaml(patch)}]}
+    egress = [{"op": "add", "path": "/spec/egress/-", "value": _way_to(platform.object_store)}]
+    deployment = {"kind": "Deployment", "name": "bento"}
+    image = "spec.template.spec.{}.[name={}].image"
+    return {
+        **found,
+        "patches": [
+            {"patch": _yaml(patch)},
+            {
+                "target": {"kind": "NetworkPolicy", "name": "bento"},
+                "patch": yaml.safe_dump(egress, sort_keys=False, width=120),
+            },
+        ],
+        # The release has pinned the images that there were before this Component.
+        "replacements": [
+            {
+                "source": {**deployment, "fieldPath": image.format("containers", "bento")},
+                "targets": [{"select": deployment, "fieldPaths": [image.format("initContainers", SHIPPER)]}],
+            }
+        ],
+    }
 
 
 def _pod(platform: Platform) -> dict[str, Any]:
+    container = {"name": "bento", "env": [{"name": "BAKEHOUSE_PREDICTION_LOG_SHIPPED", "value": "true"}]}
+    pod: dict[str, Any] = {"containers": [container], "initContainers": [_shipper(platform)]}
+    if platform.nodes:
+        pod |= _on_nodes(platform.nodes.key, platform.nodes.services, selector="nodeSelector")
+    if platform.identities:
+        token = {"audience": platform.identities.audience, "expirationSeconds": 3600, "path": "token"}
+        pod["volumes"] = [{"name": "aws-token", "projected": {"sources": [{"serviceAccountToken": token}]}}]
+    return pod
+
+
+def _shipper(platform: Platform) -> dict[str, Any]:
+    """An init container that always runs: it starts before the service, and is ended after it."""
     store = platform.object_store
     model = {"fieldRef": {"fieldPath": "metadata.labels['app.kubernetes.io/name']"}}
     environment: list[dict[str, Any]] = [
         {"name": "BAKEHOUSE_MODEL", "valueFrom": model},
+        {"name": "BAKEHOUSE_PREDICTION_LOG", "value": "/var/log/bakehouse"},
         {"name": "BAKEHOUSE_PREDICTIONS_URL", "value": f"s3://{store.buckets['predictions']}/$(BAKEHOUSE_MODEL)"},
-        {"name": "AWS_REGION", "value": store.region},
+        {"name": "AWS_DEFAULT_REGION", "value": store.region},
     ]
+    mounts: list[dict[str, Any]] = [{"name": "predictions", "mountPath": "/var/log/bakehouse"}]
     if store.endpoint:
         environment.append({"name": "AWS_ENDPOINT_URL_S3", "value": store.endpoint})
-    container: dict[str, Any] = {"name": "bento", "env": environment}
-    pod: dict[str, Any] = {"containers": [container]}
-    if platform.nodes:
-        pod |= _on_nodes(platform.nodes.key, platform.nodes.services, selector="nodeSelector")
     if platform.identities:
         # The pod's own label fills the name in, so that one patch does for every model.
         role = platform.identities.service_role.replace("{model}", "$(BAKEHOUSE_MODEL)")
@@ -127,10 +161,38 @@ def _pod(platform: Platform) -> dict[str, Any]:
             {"name": "AWS_ROLE_ARN", "value": role},
             {"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/secrets/aws/token"},
         ]
-        container["volumeMounts"] = [{"name": "aws-token", "mountPath": "/var/run/secrets/aws", "readOnly": True}]
-        token = {"audience": platform.identities.audience, "expirationSeconds": 3600, "path": "token"}
-        pod["volumes"] = [{"name": "aws-token", "projected": {"sources": [{"serviceAccountToken": token}]}}]
-    return pod
+        mounts.append({"name": "aws-token", "mountPath": "/var/run/secrets/aws", "readOnly": True})
+    else:
+        environment += [
+            {"name": key, "valueFrom": {"secretKeyRef": {"name": KEYS_IN, "key": key}}}
+            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        ]
+    return {
+        "name": SHIPPER,
+        "image": "bento",
+        "restartPolicy": "Always",
+        "workingDir": "/home/bentoml/bento/src",
+        "command": ["python3.11", "-m", "bentos.common.ship"],
+        "env": environment,
+        "resources": {"requests": {"cpu": "10m", "memory": "96Mi"}, "limits": {"memory": "192Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": mounts,
+    }
+
+
+def _way_to(store: ObjectStore) -> dict[str, Any]:
+    """Whom the pods may connect to, so that logs reach the store. AWS's addresses change; the link-local ones, by which
+    a pod would get its node's rights, are none of them."""
+    if store.endpoint is None:
+        everybody = {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}
+        return {"to": [{"ipBlock": everybody}], "ports": [{"protocol": "TCP", "port": 443}]}
+    address = urlsplit(store.endpoint)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    return {"ports": [{"protocol": "TCP", "port": port}]}
 
 
 def _part(kind: str, flavor: str, name: str, configuration: dict[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,9 @@ def test_a_models_pods_get_the_environments_image_bucket_and_role(written: tuple
     pod = found["Deployment"]["spec"]["template"]
     container = pod["spec"]["containers"][0]
     assert container["image"] == f"{registry['host']}/bakehouse/orders:7@{digest}"
-    variables = {item["name"]: item.get("value") for item in container["env"]}
+    (shipper,) = pod["spec"]["initContainers"]
+    assert shipper["image"] == container["image"]
+    variables = {item["name"]: item.get("value") for item in shipper["env"]}
     role = str(variables["AWS_ROLE_ARN"]).replace(
         "$(BAKEHOUSE_MODEL)", pod["metadata"]["labels"]["app.kubernetes.io/name"]
     )

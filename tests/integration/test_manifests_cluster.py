@@ -27,7 +27,7 @@ Spoil = Callable[[Object], Any]
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     """Both environments with the same release, and all components in production."""
     made = Layout(tmp_path_factory.mktemp("layout") / "checkout", prefix="manifests")
-    made.choose("production", ["canary", "feature-store"])
+    made.choose("production", ["platform", "canary", "feature-store"])
     for environment in made.names:
         made.put(environment, from_admitted_registry(release(1)))
     return made
@@ -121,6 +121,11 @@ def pod_settings(**settings: Any) -> Spoil:
     return lambda it: it["spec"].update(settings)
 
 
+def tokens(*wanted: Object) -> Object:
+    """A volume with these tokens of the pod's service account."""
+    return {"name": "tokens", "projected": {"sources": [{"serviceAccountToken": it} for it in wanted]}}
+
+
 DIGEST = "@sha256:" + "0" * 64
 FAULTS: dict[str, tuple[Spoil, str]] = {
     "tag alone": (image("registry.bakehouse.internal/it:1"), "Not named by digest: registry.bakehouse.internal/it:1."),
@@ -137,6 +142,12 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
             ]
         ),
         f"Not from registry.bakehouse.internal: it{DIGEST}.",
+    ),
+    "a sidecar that may do more": (
+        lambda it: it["spec"].update(
+            initContainers=[{"name": "ship", "image": container(it)["image"], "restartPolicy": "Always"}]
+        ),
+        "ship can write its root file system",
     ),
     "no annotations": (lambda it: it["metadata"].pop("annotations"), "bakehouse/release-digest"),
     "no run": (lambda it: lineage(it).pop("bakehouse/run"), "have wrongly, the annotations bakehouse/run."),
@@ -167,6 +178,18 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
             {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
         ),
         "the volume token is none of",
+    ),
+    "a token for another than AWS": (
+        lambda it: it["spec"]["volumes"].append(
+            tokens({"path": "token", "audience": "https://kubernetes.default.svc"})
+        ),
+        "the volume tokens is none of",
+    ),
+    "the cluster's token beside one for AWS": (
+        lambda it: it["spec"]["volumes"].append(
+            tokens({"path": "aws", "audience": "sts.amazonaws.com"}, {"path": "token"})
+        ),
+        "the volume tokens is none of",
     ),
     "the node's files": (
         lambda it: it["spec"]["volumes"].append({"name": "host", "hostPath": {"path": "/"}}),

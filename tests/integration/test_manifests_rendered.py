@@ -14,10 +14,15 @@ import yaml
 
 from bentos.common.endpoint import BODY_SECONDS, DRAIN_SECONDS, READY
 from tests.gitops_world import release
-from tests.manifests import CANARY, Layout, Object, only, pod_templates, render
+from tests.manifests import CANARY, Layout, Object, containers, only, pod_templates, render
 
 OLDEST_KUBERNETES = "1.30"
-COMPONENTS = {"as shipped": [], "canary": ["canary"], "all": ["canary", "feature-store"]}
+COMPONENTS = {
+    "as shipped": [],
+    "canary": ["canary"],
+    "all": ["platform", "canary", "feature-store"],
+    "platform": ["platform"],
+}
 CUSTOM = {"Rollout", "AnalysisTemplate"}
 MODELS = ("orders", "cakes")
 RENDERED = [f"{environment}: {chosen}" for environment in ("production", "staging") for chosen in COMPONENTS]
@@ -49,6 +54,11 @@ def workload(objects: list[Object]) -> Object:
     """The Deployment, or the Rollout that stands in its place."""
     (found,) = (it for it in objects if it["kind"] in {"Deployment", "Rollout"})
     return found
+
+
+def audiences(volume: Object) -> set[str]:
+    """Whom the tokens in a volume of tokens are for."""
+    return {source["serviceAccountToken"]["audience"] for source in volume["projected"]["sources"]}
 
 
 def test_every_object_is_valid_by_the_schemas_of_kubernetes(
@@ -101,7 +111,7 @@ def test_two_models_of_an_environment_share_no_object(rendered: dict[str, dict[s
 
 
 def test_every_image_is_pinned_by_tag_and_digest(objects: list[Object]) -> None:
-    images = [container["image"] for it in pod_templates(objects).values() for container in it["spec"]["containers"]]
+    images = [container["image"] for it in pod_templates(objects).values() for container in containers(it["spec"])]
     assert set(images) == {release(3).image.reference}
 
 
@@ -115,14 +125,14 @@ def test_every_pod_may_do_nothing_but_its_work(objects: list[Object]) -> None:
         assert pod["securityContext"]["runAsUser"] > 0
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-        for container in pod["containers"]:
+        for container in containers(pod):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
             }
         for volume in pod["volumes"]:
-            assert {"configMap", "emptyDir"} & set(volume)
+            assert {"configMap", "emptyDir"} & set(volume) or audiences(volume) == {"sts.amazonaws.com"}
             assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"]
     assert only(objects, "ServiceAccount")["automountServiceAccountToken"] is False
 
@@ -130,7 +140,7 @@ def test_every_pod_may_do_nothing_but_its_work(objects: list[Object]) -> None:
 def test_every_container_asks_for_what_it_needs_and_has_a_limit_of_memory(objects: list[Object]) -> None:
     """No limit of CPU: it would throttle a service that its node has time for."""
     for template in pod_templates(objects).values():
-        for container in template["spec"]["containers"]:
+        for container in containers(template["spec"]):
             assert set(container["resources"]["requests"]) == {"cpu", "memory"}
             assert set(container["resources"]["limits"]) == {"memory"}
 
@@ -193,7 +203,7 @@ def test_selectors_choose_the_services_pods_and_neither_the_smoke_jobs_nor_anoth
 
 
 def test_a_model_talks_to_nobody_but_whom_its_policies_name(rendered: dict[str, dict[str, list[Object]]]) -> None:
-    """Requests and metrics in, DNS out, and the feature store where the environment has chosen it."""
+    """Requests and metrics in, DNS out, and the feature store and S3 where the environment has chosen them."""
     for which, models in rendered.items():
         policy = only(models["orders"], "NetworkPolicy", "-bento")["spec"]
         assert policy["policyTypes"] == ["Ingress", "Egress"]
@@ -204,7 +214,15 @@ def test_a_model_talks_to_nobody_but_whom_its_policies_name(rendered: dict[str, 
             }
         ]
         ports = [sorted(entry["port"] for entry in rule["ports"]) for rule in policy["egress"]]
-        assert ports == ([[53, 53], [5432, 6379]] if which.endswith("all") else [[53, 53]])
+        chosen = COMPONENTS[which.partition(": ")[2]]
+        more = {"platform": [443], "feature-store": [5432, 6379]}
+        assert ports == [[53, 53], *(more[name] for name in chosen if name in more)]
+        assert all(
+            "169.254.0.0/16" in to["ipBlock"]["except"]
+            for rule in policy["egress"]
+            for to in rule["to"]
+            if "ipBlock" in to
+        )
 
 
 def test_a_model_is_told_the_feature_stores_address_where_the_environment_has_chosen_it(

@@ -91,20 +91,20 @@ def test_the_stacks_artifact_store_reaches_it(environments: Path, object_store: 
 
 
 def test_a_pods_variables_reach_it(environments: Path, object_store: str) -> None:
-    """The variables that the Component gives a pod are all that boto3 needs beside the keys."""
+    """The variables that the Component gives what ships the logs are all that boto3 needs beside the keys, which come
+    from a secret."""
     component = yaml.safe_load((write(environments) / "settings" / "platform" / "kustomization.yaml").read_text())
     patch = yaml.safe_load(component["patches"][0]["patch"])
-    variables = {
-        item["name"]: item["value"]
-        for item in patch["spec"]["template"]["spec"]["containers"][0]["env"]
-        if "value" in item
-    }
+    (shipper,) = patch["spec"]["template"]["spec"]["initContainers"]
+    variables = {item["name"]: item["value"] for item in shipper["env"] if "value" in item}
+    secret = {item["name"] for item in shipper["env"] if "secretKeyRef" in item.get("valueFrom", {})}
+    assert secret == set(KEYS)
     assert "AWS_ROLE_ARN" not in variables, "there is no AWS to take a role of"
     assert "images" not in component, "releases name the very registry that pods pull from"
     program = "import boto3; s3 = boto3.client('s3'); s3.create_bucket(Bucket='probe'); print(s3.meta.endpoint_url)"
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={"PATH": os.environ["PATH"], **KEYS, **variables, "AWS_DEFAULT_REGION": variables["AWS_REGION"]},
+        env={"PATH": os.environ["PATH"], **KEYS, **variables},
         capture_output=True,
         text=True,
         check=False,

@@ -14,16 +14,17 @@ from typer.testing import CliRunner
 from bakehouse.errors import ConfigurationError
 from terraform.platform.commands import app
 from tests.infra import offline
-from tests.manifests import render
+from tests.manifests import SERVICE_ROLE, platform_contract, render
 
 NAMESPACES = {"staging": "bakehouse-staging", "production": "bakehouse-production"}
-ROLE = "arn:aws:iam::111111111111:role/bakehouse/bakehouse-service-{model}"
 CANARY = "../../components/canary"
-# As much of a release as the canary reads.
+DIGEST = "sha256:" + "0" * 64
+# As much of a release as the canary reads, and the image.
 RELEASE = {
     "apiVersion": "kustomize.config.k8s.io/v1alpha1",
     "kind": "Component",
     "configMapGenerator": [{"name": "release"}],
+    "images": [{"name": "bento", "newName": "registry.example.com/bakehouse/orders", "newTag": "7", "digest": DIGEST}],
     "commonAnnotations": {
         f"bakehouse/{name}": "x" for name in ("model-version", "data-version", "code-commit", "run", "release-digest")
     },
@@ -37,7 +38,7 @@ def environments(tmp_path: Path) -> Path:
     for name in ("base", "components", *NAMESPACES):
         shutil.copytree(offline.CHECKOUT / "environments" / name, folder / name)
     for name, namespace in NAMESPACES.items():
-        (folder / name / "settings" / "platform.yaml").write_text(yaml.safe_dump(contract(name, namespace)))
+        (folder / name / "settings" / "platform.yaml").write_text(yaml.safe_dump(platform_contract(name, namespace)))
         model = folder / name / "orders"
         shutil.rmtree(model, ignore_errors=True)
         model.mkdir()
@@ -51,48 +52,49 @@ def environments(tmp_path: Path) -> Path:
     return folder
 
 
-def contract(environment: str, namespace: str) -> dict[str, Any]:
-    """What one environment stands on."""
-    host = f"{environment}.example.com"
-    database = {"port": 5432, "name": "x", "host": host, "secret": "x"}
-    return {
-        "environment": environment,
-        "object_store": {
-            "region": "eu-central-1",
-            "buckets": {"predictions": f"{environment}-predictions", "zenml": "z"},
-        },
-        "registry": {"host": host, "source_host": host, "repositories": {}},
-        "databases": {"mlflow": {"engine": "postgres", **database}, "zenml": {"engine": "mysql", **database}},
-        "cluster": {"context": environment, "endpoint": f"https://{host}"},
-        "namespaces": {"services": namespace, "pipelines": f"{namespace}-training", "tracking": "mlflow"},
-        "identities": {"service_role": ROLE, "training_account": "training-{model}"},
-    }
-
-
 def write(environments: Path, environment: str) -> Path:
     done = CliRunner().invoke(app, ["write", environment, "--into", str(environments)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return environments / environment / "settings" / "kustomization.yaml"
 
 
-def variables(environments: Path, environment: str, kind: str = "Deployment") -> dict[str, Any]:
-    """The variables that a model's pods get, as kubectl renders them."""
-    model = environments / environment / "orders"
-    found = {item["kind"]: item for item in render(model)}
-    container = found[kind]["spec"]["template"]["spec"]["containers"][0]
+def pod(environments: Path, environment: str, kind: str = "Deployment") -> dict[str, Any]:
+    """What a model's pods are, as kubectl renders them."""
+    found = {item["kind"]: item for item in render(environments / environment / "orders")}
     assert found[kind]["metadata"]["namespace"] == NAMESPACES[environment]
+    template: dict[str, Any] = found[kind]["spec"]["template"]["spec"]
+    return template
+
+
+def variables(container: dict[str, Any]) -> dict[str, Any]:
     return {item["name"]: item.get("value") for item in container["env"]}
 
 
 @pytest.mark.parametrize("environment", NAMESPACES)
-def test_a_models_pods_have_the_platform_once_the_command_has_run(environment: str, environments: Path) -> None:
-    before = variables(environments, environment)
+def test_a_models_pods_ship_their_logs_once_the_command_has_run(environment: str, environments: Path) -> None:
+    before = pod(environments, environment)
     write(environments, environment)
-    after = variables(environments, environment)
-    assert "BAKEHOUSE_PREDICTIONS_URL" not in before
-    assert after["BAKEHOUSE_PREDICTIONS_URL"] == f"s3://{environment}-predictions/$(BAKEHOUSE_MODEL)"
-    assert after["AWS_ROLE_ARN"] == ROLE.replace("{model}", "$(BAKEHOUSE_MODEL)")
-    assert before.items() <= after.items()
+    after = pod(environments, environment)
+    (service,), (shipper,) = after["containers"], after["initContainers"]
+    assert "initContainers" not in before
+    assert shipper["restartPolicy"] == "Always", "it is ended after the service"
+    shipped = variables(shipper)
+    assert shipped["BAKEHOUSE_PREDICTIONS_URL"] == f"s3://{environment}-predictions/$(BAKEHOUSE_MODEL)"
+    assert shipped["AWS_ROLE_ARN"] == SERVICE_ROLE.replace("{model}", "$(BAKEHOUSE_MODEL)")
+    told = {"BAKEHOUSE_PREDICTION_LOG_SHIPPED": "true"}
+    assert variables(service) == variables(before["containers"][0]) | told, "the role is none of the service's"
+
+
+def test_what_ships_runs_in_the_services_image_and_sees_its_log_and_the_token_alone(environments: Path) -> None:
+    write(environments, "staging")
+    found = pod(environments, "staging")
+    (service,), (shipper,) = found["containers"], found["initContainers"]
+    assert shipper["image"] == service["image"] == f"registry.example.com/bakehouse/orders:7@{DIGEST}"
+    assert shipper["securityContext"] == service["securityContext"]
+    logs = [it for it in service["volumeMounts"] if it["mountPath"] == variables(service)["BAKEHOUSE_PREDICTION_LOG"]]
+    token = {"name": "aws-token", "mountPath": "/var/run/secrets/aws", "readOnly": True}
+    assert shipper["volumeMounts"] == [*logs, token]
+    assert "aws-token" not in {it["name"] for it in service["volumeMounts"]}
 
 
 @pytest.mark.parametrize("first", ["platform", "canary"])
@@ -106,8 +108,10 @@ def test_a_canary_keeps_what_the_platform_gives(first: str, environments: Path) 
         chosen = settings.read_text().replace("\ncomponents: [platform]\n", f"\ncomponents: [platform, {CANARY}]\n")
         settings.write_text(chosen)
     assert yaml.safe_load(settings.read_text())["components"] == ["platform", CANARY]
-    found = variables(environments, "production", "Rollout")
-    assert {"AWS_ROLE_ARN", "BAKEHOUSE_RELEASE", "BAKEHOUSE_PREDICTIONS_URL"} <= found.keys()
+    found = pod(environments, "production", "Rollout")
+    assert "BAKEHOUSE_PREDICTION_LOG_SHIPPED" in variables(found["containers"][0])
+    assert {"AWS_ROLE_ARN", "BAKEHOUSE_PREDICTIONS_URL"} <= variables(found["initContainers"][0]).keys()
+    assert found["initContainers"][0]["image"] == found["containers"][0]["image"]
 
 
 @pytest.mark.parametrize(

@@ -315,6 +315,24 @@ def test_a_bucket_that_there_is_not_is_said(bucket: Any, shipping: Shipping) -> 
     assert path.exists()
 
 
+def test_it_takes_the_pods_role_by_its_token(
+    bucket: Any, shipping: Shipping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which the kubelet may write a moment later: until then files wait, and it says why."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    token = tmp_path / "token"
+    path = write(shipping.folder, 1)
+    process = shipping.start(
+        AWS_ROLE_ARN="arn:aws:iam::123456789012:role/service-sums", AWS_WEB_IDENTITY_TOKEN_FILE=str(token)
+    )
+    eventually("it says so", lambda: str(token) in shipping.said)
+    assert path.exists()
+    token.write_text("of the service account")
+    eventually("it is shipped", lambda: not path.exists())
+    assert shipping.ended(process) == 0
+
+
 @pytest.mark.parametrize(
     "url", ["", "staging-predictions/sums", "https://a/b", "s3://", "s3://bucket/$(BAKEHOUSE_MODEL)"]
 )
@@ -378,3 +396,23 @@ def test_a_service_loads_nothing_of_what_ships(bento: Path) -> None:
         check=True,
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_pandas_reads_a_day(bucket: Any, shipping: Shipping) -> None:
+    """The snippet of docs/how-to/kubernetes.md."""
+    import pandas as pd
+    import s3fs
+
+    start = 1_795_000_000_123_456_789
+    write(shipping.folder, 1, 2, start=start)
+    write(shipping.folder, 3, start=start + 1)
+    assert shipping.ended(shipping.start()) == 0
+    text = (CHECKOUT / "docs/how-to/kubernetes.md").read_text()
+    snippet = text.partition("```python\n")[2].partition("```")[0]
+    day = str(datetime.fromtimestamp(start / 1e9, UTC).date())
+    snippet = snippet.replace("production-predictions/orders", f"{BUCKET}/sums").replace("2026-11-21", day)
+    assert day in snippet
+    assert "sums" in snippet
+    found: dict[str, Any] = {"pd": pd, "s3fs": s3fs}
+    exec(snippet, found)  # noqa: S102
+    assert sorted(request["number"] for request in found["predictions"]["request"]) == [1, 2, 3]
