@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
-from tests.warm_pipeline import Ended, WarmPipeline
+from tests.warm_pipeline import COVERAGE_VARIABLE, Ended, WarmPipeline
 
 
 class Train(Protocol):
@@ -18,6 +18,14 @@ class Train(Protocol):
     or the function, after whose work the run is killed."""
 
     def __call__(self, *batches: Path, kill: str = "", **parameters: Any) -> Ended: ...
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unmeasured() -> Iterator[None]:
+    """What these tests start runs without coverage, which would double its time; other tests measure the same code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(COVERAGE_VARIABLE, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
