@@ -92,7 +92,7 @@ def platform_contract(environment: str, namespace: str) -> Object:
         "environment": environment,
         "object_store": {
             "region": "eu-central-1",
-            "buckets": {"predictions": f"{environment}-predictions", "zenml": "z"},
+            "buckets": {"predictions": f"{environment}-predictions", "zenml": "z", "data": "d", "evidence": "e"},
         },
         "registry": {"host": host, "source_host": host, "repositories": {}},
         "databases": {"mlflow": {"engine": "postgres", **database}, "zenml": {"engine": "mysql", **database}},

@@ -14,6 +14,12 @@ SHIPPER = "ship"
 """The container beside the service that ships its logs."""
 KEYS_IN = "bakehouse-predictions"
 """The Kubernetes secret that its keys come from where there are no identities."""
+_SHIP = """\
+[ -f bentos/common/ship.py ] && exec python3.11 -m bentos.common.ship
+echo 'This version was packaged before logs were shipped: its log goes with the pod.' >&2
+trap 'kill $!' TERM
+sleep infinity & wait
+"""
 _WRITTEN = "# Written by `bakehouse platform write`; change what it is made from instead.\n"
 _ZENML_VERSION = "0.98.0"
 
@@ -142,7 +148,8 @@ def _pod(platform: Platform) -> dict[str, Any]:
 
 
 def _shipper(platform: Platform) -> dict[str, Any]:
-    """An init container that always runs: it starts before the service, and is ended after it."""
+    """An init container that always runs: it starts before the service, and is ended after it. In the image of an older
+    version, such as a rollback brings back, it ships nothing and holds up nothing."""
     store = platform.object_store
     model = {"fieldRef": {"fieldPath": "metadata.labels['app.kubernetes.io/name']"}}
     environment: list[dict[str, Any]] = [
@@ -172,7 +179,7 @@ def _shipper(platform: Platform) -> dict[str, Any]:
         "image": "bento",
         "restartPolicy": "Always",
         "workingDir": "/home/bentoml/bento/src",
-        "command": ["python3.11", "-m", "bentos.common.ship"],
+        "command": ["sh", "-c", _SHIP],
         "env": environment,
         "resources": {"requests": {"cpu": "10m", "memory": "96Mi"}, "limits": {"memory": "192Mi"}},
         "securityContext": {

@@ -3,7 +3,10 @@ with it, and nothing else of what somebody wrote there changes."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +89,57 @@ def test_a_models_pods_ship_their_logs_once_the_command_has_run(environment: str
 
 
 def test_what_ships_runs_in_the_services_image_and_sees_its_log_and_the_token_alone(environments: Path) -> None:
+    """An image that the release names by one registry and the environment has in another, too."""
+    file = environments / "staging" / "settings" / "platform.yaml"
+    copied = {
+        "host": "staging.example.com",
+        "source_host": "registry.example.com",
+        "repositories": {"orders": "staging.example.com/bakehouse/orders"},
+    }
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"registry": copied}))
     write(environments, "staging")
     found = pod(environments, "staging")
     (service,), (shipper,) = found["containers"], found["initContainers"]
-    assert shipper["image"] == service["image"] == f"registry.example.com/bakehouse/orders:7@{DIGEST}"
+    assert shipper["image"] == service["image"] == f"staging.example.com/bakehouse/orders:7@{DIGEST}"
     assert shipper["securityContext"] == service["securityContext"]
     logs = [it for it in service["volumeMounts"] if it["mountPath"] == variables(service)["BAKEHOUSE_PREDICTION_LOG"]]
     token = {"name": "aws-token", "mountPath": "/var/run/secrets/aws", "readOnly": True}
     assert shipper["volumeMounts"] == [*logs, token]
     assert "aws-token" not in {it["name"] for it in service["volumeMounts"]}
+
+
+@pytest.mark.parametrize("packaged", ["now", "before logs were shipped"])
+def test_a_rollback_to_a_version_that_can_not_ship_is_not_held_up(
+    packaged: str, environments: Path, tmp_path: Path
+) -> None:
+    write(environments, "staging")
+    (shipper,) = pod(environments, "staging")["initContainers"]
+    source, programs = tmp_path / "src", tmp_path / "bin"
+    (source / "bentos" / "common").mkdir(parents=True)
+    programs.mkdir()
+    python = programs / "python3.11"
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    if packaged == "now":
+        (source / "bentos" / "common" / "ship.py").touch()
+    process = subprocess.Popen(
+        shipper["command"],
+        cwd=source,
+        env={"PATH": f"{programs}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    if packaged == "now":
+        assert said == "-m bentos.common.ship\n"
+    else:
+        assert "packaged before" in said
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.terminate()
+    assert process.wait(30) in (0, 128 + signal.SIGTERM)
 
 
 @pytest.mark.parametrize("first", ["platform", "canary"])
