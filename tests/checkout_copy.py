@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unmeasured import COVERAGE_VARIABLE
+
 
 def copy_checkout(checkout: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Copy the files as they are now, what git ignores aside; whatever the test starts works in the copy."""
@@ -19,8 +21,8 @@ def copy_checkout(checkout: Path, target: Path, monkeypatch: pytest.MonkeyPatch)
         if name and (checkout / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(checkout / name, target / name)
-    # Its files are gone when the report of coverage is made, and to measure makes every start a third slower.
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    # Its files are gone when the report of coverage is made.
+    monkeypatch.delenv(COVERAGE_VARIABLE, raising=False)
     monkeypatch.setenv("BAKEHOUSE_ROOT", str(target))
     monkeypatch.setenv("ZENML_CUSTOM_SOURCE_ROOT", str(target))
     monkeypatch.setenv("PYTHONPATH", str(target))

@@ -20,6 +20,7 @@ from tests import cluster_equipment
 from tests.cluster_equipment import Cluster, running_cluster
 from tests.gitops_world import World
 from tests.scheduling import Scheduling, longest_first
+from tests.unmeasured import COVERAGE_VARIABLE
 
 # A test case has no deadline: the first one may import a library, and a shared machine may stand still.
 hypothesis.settings.register_profile("shared", deadline=None)
@@ -54,6 +55,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for name, file in sorted(json.loads(Path(report).read_text())["files"].items()):
             if file["summary"]["percent_covered"] < WELL_COVERED:
                 terminalreporter.line(f"{file['summary']['percent_covered']:.0f} % of {name}")
+
+
+@pytest.fixture(scope="module")
+def unmeasured() -> Iterator[None]:
+    """What the tests of a file start runs without coverage."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(COVERAGE_VARIABLE, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

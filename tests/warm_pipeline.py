@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import unmeasured
+
 CHECKOUT = Path(__file__).resolve().parents[1]
-COVERAGE_VARIABLE = "COVERAGE_PROCESS_CONFIG"
-"""By which coverage starts in a child."""
 IMPORTED = (
     "alembic bentos.orders.checks bentos.orders.estimator dvc.repo great_expectations great_expectations.expectations"
     " great_expectations.render.renderer matplotlib.figure mlflow.onnx mlflow.store.model_registry.sqlalchemy_store"
@@ -44,12 +44,11 @@ class WarmPipeline:
 
     def __init__(self, settings: Mapping[str, str], log: Path) -> None:
         self._log = log
-        unmeasured = {name: value for name, value in os.environ.items() if name != COVERAGE_VARIABLE}
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.warm_pipeline"],
                 cwd=CHECKOUT,
-                env={**unmeasured, **settings},
+                env={**unmeasured.environment(), **settings},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,

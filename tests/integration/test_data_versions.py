@@ -16,6 +16,7 @@ import yaml
 from bakehouse.errors import DataError
 from steps import data_pointers, data_versions
 from steps.ingest import gather
+from tests import unmeasured
 
 FIRST = b'{"a":1}\n{"a":2}\n'
 SECOND = b'{"a":3}\n\n{"a":4}'
@@ -141,7 +142,9 @@ def tree(tmp_path: Path, checkout: Path, state: Path, monkeypatch: pytest.Monkey
 def dvc(tree: Path, *arguments: str) -> str:
     """DVC's own command, as typed in the tree."""
     command = [str(Path(sys.executable).parent / "dvc"), *arguments]
-    return subprocess.run(command, cwd=tree, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        command, cwd=tree, env=unmeasured.environment(), check=True, capture_output=True, text=True
+    ).stdout
 
 
 def ignored(tree: Path, name: str) -> bool:

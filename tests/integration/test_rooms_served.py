@@ -37,6 +37,9 @@ class Bare:
         return number
 """
 
+# To measure would double the work of a start.
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 @dataclass(frozen=True)
 class Started:
