@@ -133,6 +133,26 @@ def test_its_libraries_are_those_of_the_bill_of_materials_and_stay_small(worksho
     assert sum(path.stat().st_size for path in packages.rglob("*") if path.is_file()) < PACKAGES_LIMIT
 
 
+def test_what_ships_the_logs_runs_on_the_libraries_of_the_image_alone(root: Path, tmp_path: Path) -> None:
+    settings = {
+        "PYTHONPATH": str(root / "home/bentoml/packages"),
+        "BAKEHOUSE_PREDICTION_LOG": str(tmp_path),
+        "BAKEHOUSE_PREDICTIONS_URL": "s3://production-predictions/orders",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-S", "-m", "bentos.common.ship"],  # -S: without the checkout's own libraries
+        cwd=root / "home/bentoml/bento/src",
+        env=settings,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "Shipping" in process.stderr.readline()
+    process.terminate()
+    assert process.wait(60) == 0, process.stderr.read()
+
+
 def test_another_machine_that_has_nothing_of_it_gets_the_same_digest_without_pushing(
     workshop: Workshop, pushed: dict[str, Any], tmp_path: Path
 ) -> None:
