@@ -6,6 +6,7 @@ lines for one prediction the later one counts.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,10 +16,12 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import to_json
 
-from bentos.common.log_files import FEEDBACK_FOLDER, LogFiles
+from bentos.common.log_files import FEEDBACK_FOLDER, LogFiles, sizes
 from bentos.common.predictor import MOST_DOCUMENTS, refusal
 
 ANY = "any"
+MOST_WAITING_BYTES = 256 * 1024 * 1024
+"""Beyond it a pod would run out of disk, and lose predictions too."""
 
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 Item = Annotated[int, Field(ge=0, lt=MOST_DOCUMENTS)]
@@ -38,9 +41,18 @@ def document(truth: Any) -> type[BaseModel]:
 
 class Feedback:
     """Reads feedback on one model and keeps it in `feedback/` under `folder`, which is None where no log is kept.
-    Thread-safe."""
+    Where its files are `shipped`, it takes no more than `most_bytes` that wait for it. Thread-safe."""
 
-    def __init__(self, folder: Path | None, truth: Any, model: str, model_version: int) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        truth: Any,
+        model: str,
+        model_version: int,
+        *,
+        shipped: bool = False,
+        most_bytes: int = MOST_WAITING_BYTES,
+    ) -> None:
         kind = document(truth)
         self._one = TypeAdapter(kind)
         self._many: TypeAdapter[list[Any]] = TypeAdapter(
@@ -49,9 +61,11 @@ class Feedback:
         self._is_listed = get_origin(truth) is Literal
         self.labels: tuple[str, ...] = tuple(map(str, get_args(truth))) if self._is_listed else (ANY,)
         """What the metrics tell apart: the labels, where they are listed in the type."""
+        self._model = model
         self._lineage = {"model": model, "model_version": model_version}
         self._folder = folder / FEEDBACK_FOLDER if folder is not None else None
         self._files = LogFiles(self._folder, model, model_version) if self._folder is not None else None
+        self._most_bytes = most_bytes if shipped else None
         self._lock = threading.Lock()
 
     @property
@@ -77,6 +91,10 @@ class Feedback:
         )
         with self._lock:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._most_bytes is not None:
+                waiting = sum(sizes(self._folder, self._model).values())
+                if waiting + len(lines) > self._most_bytes:
+                    raise OSError(errno.ENOSPC, "too much of it was not shipped yet")
             self._files.append(lines, synced=True)
 
     def counted(self, given: Sequence[Any]) -> list[str]:

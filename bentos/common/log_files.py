@@ -92,9 +92,9 @@ class LogFiles:
 
     def _make_room(self, left: int) -> None:
         """Delete the oldest until at most `left` bytes are left."""
-        sizes = {path: _size(path) for path in log_files(self._folder) if _model(path) == self._model}
-        total = sum(sizes.values())
-        for path, size in sizes.items():
+        found = sizes(self._folder, self._model)
+        total = sum(found.values())
+        for path, size in found.items():
             if total <= left:
                 return
             total -= size
@@ -123,6 +123,11 @@ def log_files(folder: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     return [path for _, path in sorted(found, key=lambda it: int(it[0]["start"]))]
+
+
+def sizes(folder: Path, model: str) -> dict[Path, int]:
+    """The bytes of each of a model's logs in a folder, in the order of `log_files`."""
+    return {path: _size(path) for path in log_files(folder) if _model(path) == model}
 
 
 def lock(file: int) -> bool:

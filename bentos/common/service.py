@@ -72,15 +72,15 @@ class PredictionService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML'
             pipeline, identity = trusted(room)
             logged = _log_settings(room)
         metrics = ServiceMetrics(identity, room.outcomes, room.alarm)
+        shipped = os.environ.get(SHIPPED_VARIABLE) == "true"
         log = None
         if logged:
-            shipped = os.environ.get(SHIPPED_VARIABLE) == "true"
             log = PredictionLog(*logged, identity.model, identity.model_version, metrics.dropped.inc, shipped=shipped)
         bentoml_app = cast("Starlette", super().to_asgi(is_main))
         folder = logged[0] if logged else None
-        feedback = (
-            Feedback(folder, room.truth, identity.model, identity.model_version) if room.truth is not None else None
-        )
+        feedback = None
+        if room.truth is not None:
+            feedback = Feedback(folder, room.truth, identity.model, identity.model_version, shipped=shipped)
         application = Endpoint(bentoml_app, pipeline, identity, metrics, log, PAGE, feedback)
         _settle()
         return application

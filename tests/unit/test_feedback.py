@@ -78,6 +78,18 @@ def test_a_disk_that_takes_half_a_line_keeps_none_of_it(tmp_path: Path, monkeypa
     assert [line["item"] for line in lines(tmp_path)] == [0, 2]
 
 
+def test_where_it_is_shipped_no_more_is_taken_than_the_disk_has_room_for(tmp_path: Path) -> None:
+    feedback = Feedback(tmp_path, Label, "sums", 3, shipped=True, most_bytes=200)
+    feedback.keep(feedback.read(given(item=1)))
+    with pytest.raises(OSError, match="not shipped yet"):
+        feedback.keep(feedback.read(given(item=2)))
+    assert [line["item"] for line in lines(tmp_path)] == [1]
+    for file in tmp_path.rglob("*.ndjson"):
+        file.unlink()  # shipped
+    feedback.keep(feedback.read(given(item=9)))
+    assert [line["item"] for line in lines(tmp_path)] == [9]
+
+
 def test_the_log_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     feedback = Feedback(tmp_path, Label, "sums", 3)
     feedback.keep(feedback.read(given()))
