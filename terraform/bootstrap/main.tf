@@ -17,26 +17,7 @@ module "access_logs" {
   key_arn           = null
   access_log_bucket = null
   expire_days       = var.access_log_days
-  policy_documents  = [data.aws_iam_policy_document.access_logs.json]
-}
-
-data "aws_iam_policy_document" "access_logs" {
-  statement {
-    sid       = "S3DeliversAccessLogs"
-    actions   = ["s3:PutObject"]
-    resources = ["arn:aws:s3:::${local.name}-state-access-logs-${var.context.account_id}/*"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["logging.s3.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [var.context.account_id]
-    }
-  }
+  account_id        = var.context.account_id
 }
 
 module "state" {

@@ -44,26 +44,7 @@ module "access_logs" {
   key_arn           = null
   access_log_bucket = null
   expire_days       = var.log_days
-  policy_documents  = [data.aws_iam_policy_document.access_logs.json]
-}
-
-data "aws_iam_policy_document" "access_logs" {
-  statement {
-    sid       = "S3DeliversAccessLogs"
-    actions   = ["s3:PutObject"]
-    resources = ["arn:aws:s3:::${local.access_log_bucket}/*"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["logging.s3.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [var.context.account_id]
-    }
-  }
+  account_id        = var.context.account_id
 }
 
 module "trail" {

@@ -66,47 +66,57 @@ module "monitoring" {
   boundary_arn      = local.workload_boundary
 }
 
-module "tracking" {
-  source = "../modules/workload_role"
+# What runs beside the models.
+module "server" {
+  source   = "../modules/workload_role"
+  for_each = local.servers
 
-  name              = "${local.name}-tracking"
+  name              = "${local.name}-${each.key}"
   path              = local.path
-  description       = "The MLflow server: serves the artifacts of every model."
-  workload          = "tracking"
-  namespace         = var.namespaces.tracking
-  service_account   = "mlflow"
-  policy_arn        = aws_iam_policy.this["tracking"].arn
+  description       = each.value.description
+  workload          = each.key
+  namespace         = each.value.namespace
+  service_account   = each.value.service_account
+  policy_arn        = aws_iam_policy.this[each.key].arn
   oidc_provider_arn = local.oidc.provider_arn
   oidc_issuer       = local.oidc.issuer
-  boundary_arn      = local.workload_boundary
+  boundary_arn      = each.value.boundary_arn
 }
 
-module "orchestration" {
-  source = "../modules/workload_role"
-
-  name              = "${local.name}-orchestration"
-  path              = local.path
-  description       = "The ZenML server: reads the password of its own database."
-  workload          = "orchestration"
-  namespace         = var.namespaces.tracking
-  service_account   = "zenml"
-  policy_arn        = aws_iam_policy.this["orchestration"].arn
-  oidc_provider_arn = local.oidc.provider_arn
-  oidc_issuer       = local.oidc.issuer
-  boundary_arn      = local.workload_boundary
+locals {
+  servers = {
+    tracking = {
+      description     = "The MLflow server: serves the artifacts of every model."
+      namespace       = var.namespaces.tracking
+      service_account = "mlflow"
+      boundary_arn    = local.workload_boundary
+    }
+    orchestration = {
+      description     = "The ZenML server: reads the password of its own database."
+      namespace       = var.namespaces.tracking
+      service_account = "zenml"
+      boundary_arn    = local.workload_boundary
+    }
+    autoscaling = {
+      description     = "The cluster's autoscaler: makes and ends nodes of this cluster, within each group's limits."
+      namespace       = "kube-system"
+      service_account = "cluster-autoscaler"
+      boundary_arn    = local.platform_boundary
+    }
+  }
 }
 
-module "autoscaling" {
-  source = "../modules/workload_role"
+moved {
+  from = module.tracking
+  to   = module.server["tracking"]
+}
 
-  name              = "${local.name}-autoscaling"
-  path              = local.path
-  description       = "The cluster's autoscaler: makes and ends nodes of this cluster, within each group's limits."
-  workload          = "autoscaling"
-  namespace         = "kube-system"
-  service_account   = "cluster-autoscaler"
-  policy_arn        = aws_iam_policy.this["autoscaling"].arn
-  oidc_provider_arn = local.oidc.provider_arn
-  oidc_issuer       = local.oidc.issuer
-  boundary_arn      = local.platform_boundary
+moved {
+  from = module.orchestration
+  to   = module.server["orchestration"]
+}
+
+moved {
+  from = module.autoscaling
+  to   = module.server["autoscaling"]
 }

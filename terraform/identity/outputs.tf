@@ -20,12 +20,12 @@ output "monitoring_role_arns" {
 
 output "tracking_role_arn" {
   description = "Role of the MLflow server."
-  value       = module.tracking.arn
+  value       = module.server["tracking"].arn
 }
 
 output "server_role_arns" {
   description = "Roles of what runs beside the models: the ZenML server and the cluster's autoscaler."
-  value       = { zenml = module.orchestration.arn, autoscaler = module.autoscaling.arn }
+  value       = { zenml = module.server["orchestration"].arn, autoscaler = module.server["autoscaling"].arn }
 }
 
 output "github_role_arns" {

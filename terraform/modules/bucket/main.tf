@@ -140,6 +140,27 @@ resource "aws_s3_bucket_object_lock_configuration" "this" {
 data "aws_iam_policy_document" "this" {
   source_policy_documents = var.policy_documents
 
+  dynamic "statement" {
+    for_each = var.purpose == "access-logs" ? [var.account_id] : []
+
+    content {
+      sid       = "S3DeliversAccessLogs"
+      actions   = ["s3:PutObject"]
+      resources = ["${local.arn}/*"]
+
+      principals {
+        type        = "Service"
+        identifiers = ["logging.s3.amazonaws.com"]
+      }
+
+      condition {
+        test     = "StringEquals"
+        variable = "aws:SourceAccount"
+        values   = [statement.value]
+      }
+    }
+  }
+
   statement {
     sid       = "TlsOnly"
     effect    = "Deny"

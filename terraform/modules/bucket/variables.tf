@@ -48,6 +48,17 @@ variable "access_log_bucket" {
   }
 }
 
+variable "account_id" {
+  description = "Account whose buckets deliver their access logs here; null but for a bucket of access logs."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.account_id == null ? var.purpose != "access-logs" : can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "account_id must be twelve digits; a bucket of access logs must have one."
+  }
+}
+
 variable "protected" {
   description = "Whether Terraform refuses to destroy the bucket; evidence, trail and state must be."
   type        = bool

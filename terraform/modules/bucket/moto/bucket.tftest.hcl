@@ -34,3 +34,28 @@ run "denies_everybody_everything_without_modern_tls_beside_what_it_was_given" {
     error_message = "Both denials must be of everything, to everybody, on the bucket and what is in it."
   }
 }
+
+run "takes_access_logs_of_its_own_account_s_buckets_alone" {
+  command = plan
+
+  variables {
+    name              = "bakehouse-staging-access-logs-111111111111"
+    purpose           = "access-logs"
+    key_arn           = null
+    access_log_bucket = null
+    account_id        = "111111111111"
+    policy_documents  = []
+  }
+
+  assert {
+    condition = [for statement in jsondecode(aws_s3_bucket_policy.this.policy).Statement : statement if statement.Effect == "Allow"] == [{
+      Sid       = "S3DeliversAccessLogs"
+      Effect    = "Allow"
+      Action    = "s3:PutObject"
+      Resource  = "arn:aws:s3:::bakehouse-staging-access-logs-111111111111/*"
+      Principal = { Service = "logging.s3.amazonaws.com" }
+      Condition = { StringEquals = { "aws:SourceAccount" = "111111111111" } }
+    }]
+    error_message = "S3 must be let in to deliver, for this account, and nobody else."
+  }
+}

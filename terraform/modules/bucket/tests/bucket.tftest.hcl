@@ -91,6 +91,7 @@ run "gives_only_access_logs_the_key_of_s3" {
     purpose           = "access-logs"
     key_arn           = null
     access_log_bucket = null
+    account_id        = "111111111111"
   }
 
   assert {
@@ -102,4 +103,16 @@ run "gives_only_access_logs_the_key_of_s3" {
     condition     = length(aws_s3_bucket_logging.this) == 0
     error_message = "A bucket of access logs must not log into itself."
   }
+}
+
+run "refuses_access_logs_of_any_account" {
+  command = plan
+
+  variables {
+    purpose           = "access-logs"
+    key_arn           = null
+    access_log_bucket = null
+  }
+
+  expect_failures = [var.account_id]
 }
