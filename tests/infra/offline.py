@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,17 @@ def working_copy(folder: Path, *, endpoint: str | None = None, extra: Mapping[st
         room.mkdir(parents=True)
         shutil.copy(problem, room)
     return Terraform(folder / "terraform", _settings(folder, endpoint, extra or {}))
+
+
+def for_modules(copy: Terraform) -> Terraform:
+    """The same copy for modules alone, which pin no version: they take the provider that `foundation` installs as it
+    stands, where Terraform would install it for each of them and read all of it at each command."""
+    copy.run("foundation", "init", "-backend=false", "-lockfile=readonly")
+    (provider,) = (copy.folder / "foundation" / ".terraform" / "providers").glob("*/hashicorp/aws/*/*")
+    configuration = copy.folder.parent / "modules.rc"
+    override = f'dev_overrides {{ "hashicorp/aws" = {json.dumps(str(provider.resolve()))} }}'
+    configuration.write_text(f"provider_installation {{\n  {override}\n}}\n")
+    return replace(copy, environment={**copy.environment, "TF_CLI_CONFIG_FILE": str(configuration)})
 
 
 def bare(folder: Path, *, endpoint: str | None = None) -> Terraform:

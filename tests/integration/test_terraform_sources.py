@@ -30,6 +30,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> offline.Terraform:
     return offline.working_copy(tmp_path_factory.mktemp("terraform"))
 
 
+@pytest.fixture(scope="module")
+def modules(copy: offline.Terraform) -> offline.Terraform:
+    return offline.for_modules(copy)
+
+
 def test_every_file_is_formatted(copy: offline.Terraform) -> None:
     copy.run(".", "fmt", "-check", "-recursive", "-diff")
 
@@ -51,9 +56,9 @@ def test_every_root_locks_the_same_provider_for_every_platform_that_it_is_publis
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_makes_what_it_promises_and_refuses_what_it_must(module: str, copy: offline.Terraform) -> None:
-    copy.run(f"modules/{module}", "init", "-test-directory=tests")
-    done = copy.run(f"modules/{module}", "test")
+def test_a_module_makes_what_it_promises_and_refuses_what_it_must(module: str, modules: offline.Terraform) -> None:
+    modules.run(f"modules/{module}", "get", "-test-directory=tests")
+    done = modules.run(f"modules/{module}", "test")
     assert re.search(r"Success! [1-9][0-9]* passed, 0 failed", done.stdout), done.stdout
 
 
@@ -91,14 +96,13 @@ def test_no_root_or_module_names_an_environment() -> None:
         assert not named.search(code), f"{path}: {named.search(code)}"
 
 
-@pytest.mark.parametrize("environment", offline.ENVIRONMENTS)
-def test_the_models_that_get_repositories_and_roles_are_the_rooms(environment: str, copy: offline.Terraform) -> None:
+def test_the_models_that_get_repositories_and_roles_are_the_rooms(copy: offline.Terraform) -> None:
     """No value lists a model: Terraform itself finds the rooms, and no folder beside them."""
     (copy.folder / "storage" / "offline_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
     (copy.folder.parent / "bentos" / "common").mkdir(exist_ok=True)
     copy.run("storage", "init", "-reconfigure")
     asked = "jsonencode(module.rooms.models)\n"
-    found = copy.run("storage", "console", *offline.values(environment, "storage"), given=asked)
+    found = copy.run("storage", "console", *offline.values("staging", "storage"), given=asked)
     served = {path.parent.name for path in (offline.CHECKOUT / "bentos").glob("*/service.py")} - {"common"}
     assert set(json.loads(json.loads(found.stdout))) == served
 
