@@ -30,4 +30,4 @@ async def predict(request: Request) -> dict[str, Any]:
     except ValidationError as error:
         raise HTTPException(422, error.errors(include_url=False, include_input=False)) from None
     outputs = graph.run(None, features.arrays([asked]))
-    return {node.name: output[0].item() for node, output in zip(graph.get_outputs(), outputs, strict=True)}
+    return {node.name: output[0].tolist() for node, output in zip(graph.get_outputs(), outputs, strict=True)}
