@@ -118,10 +118,7 @@ class Endpoint:
         try:
             _require_json(scope, content_type, length)
             body = await _body(receive)
-            if len(body) < LARGE_BYTES and not self._pipeline.waits:
-                prediction = self._pipeline.predict(body)
-            else:
-                prediction = await asyncio.to_thread(self._pipeline.predict, body)
+            prediction = await self._predicted(body)
             answer = prediction.body
         except RefusedError as error:
             status, answer = error.status, _problems(error, request_id)
@@ -139,6 +136,15 @@ class Endpoint:
             self._metrics.predicted(prediction.outcomes)
             if self._log is not None:
                 self._log.record(request_id.decode(), prediction.requests, prediction.responses)
+
+    async def _predicted(self, body: bytes) -> Prediction[Any, Any]:
+        """On the event loop where that is quick: a thread of its own costs more than a small answer."""
+        if len(body) >= LARGE_BYTES:
+            return await asyncio.to_thread(self._pipeline.predict, body)
+        asked = self._pipeline.read(body)
+        if self._pipeline.waits(asked):
+            return await asyncio.to_thread(self._pipeline.answer, asked)
+        return self._pipeline.answer(asked)
 
     async def _take(self, feedback: Feedback, scope: Scope, receive: Receive, send: Send) -> None:
         request_id, content_type, length = _headers(scope["headers"])

@@ -43,13 +43,15 @@ class Predictor(ABC, Generic[RequestT, ResponseT]):
     truth: ClassVar[Any] = None
     """The type of the true label that feedback may give: a Literal of labels, or a bounded number. Without one the
     service takes no feedback."""
-    waits: ClassVar[bool] = False
-    """Whether making the arrays may wait for another machine: then it never happens on the event loop."""
 
     @abstractmethod
     def arrays(self, requests: Sequence[RequestT]) -> Arrays:
         """The graph's inputs by name, one row for each request. Raises `RefusedError` for those that have none, whose
         fields open with the place among `requests`, of however many: `0.student_id`."""
+
+    def waits(self, requests: Sequence[RequestT]) -> bool:
+        """Whether making their arrays may wait for another machine: then it never happens on the event loop."""
+        return False
 
     @abstractmethod
     def responses(self, requests: Sequence[RequestT], outputs: Arrays, model_version: int) -> Sequence[ResponseT]:
@@ -80,6 +82,14 @@ def refused(status: int, field: str, reason: str, allowed: str | None = None) ->
 
 
 @dataclass(frozen=True, slots=True)
+class Asked(Generic[RequestT]):
+    """The documents of one HTTP request, and whether they came as a list."""
+
+    requests: Sequence[RequestT]
+    several: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction(Generic[RequestT, ResponseT]):
     """What one HTTP request asked and got; `body` is the answer as JSON."""
 
@@ -93,7 +103,6 @@ class Pipeline(Generic[RequestT, ResponseT]):
     """From the bytes of a request to the bytes of its answer. Thread-safe."""
 
     def __init__(self, room: Predictor[RequestT, ResponseT], model: OnnxModel, model_version: int) -> None:
-        self.waits = room.waits
         self._room = room
         self._model = model
         self._model_version = model_version
@@ -105,12 +114,23 @@ class Pipeline(Generic[RequestT, ResponseT]):
 
     def predict(self, body: bytes) -> Prediction[RequestT, ResponseT]:
         """Answer one document, or a list of at most `MOST_DOCUMENTS`. Raises `RefusedError`."""
+        return self.answer(self.read(body))
+
+    def read(self, body: bytes) -> Asked[RequestT]:
+        """The documents that keep the contract. Raises `RefusedError`."""
         several = body[:64].lstrip()[:1] == b"["
-        requests: Sequence[RequestT]
         try:
-            requests = self._many.validate_json(body) if several else (self._one.validate_json(body),)
+            return Asked(self._many.validate_json(body) if several else (self._one.validate_json(body),), several)
         except ValidationError as error:
             raise refusal(error) from None
+
+    def waits(self, asked: Asked[RequestT]) -> bool:
+        """Whether to answer them may wait for another machine."""
+        return self._room.waits(asked.requests)
+
+    def answer(self, asked: Asked[RequestT]) -> Prediction[RequestT, ResponseT]:
+        """Answer what was read. Raises `RefusedError`."""
+        requests, several = asked.requests, asked.several
         try:
             arrays = self._room.arrays(requests)
             _require_finite(arrays)

@@ -36,10 +36,12 @@ class Students(Predictor[Request, Response]):
     response = Response
     example = EXAMPLE
     outcomes = ("pass", "fail")
-    waits = True
 
     def __init__(self) -> None:
         self._store = OnlineLookup("students", views.PROJECT, views.VIEWS, label="student")
+
+    def waits(self, requests: Sequence[Request]) -> bool:
+        return any(request.registration is None for request in requests)
 
     def arrays(self, requests: Sequence[Request]) -> Arrays:
         return features.arrays(self.known(requests))

@@ -192,6 +192,8 @@ def assert_same_vectors(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
         for one in raw
     ]
     answering = service()
+    assert answering.waits([whole[0], by_id[0]])
+    assert not answering.waits(whole)
     looked_up, sent = answering.arrays([*by_id, whole[0]]), arrays([*whole, whole[0]])
     assert all(np.array_equal(looked_up[name], sent[name]) for name in sent)
     assert sent["late"].all()

@@ -68,7 +68,8 @@ def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    pipeline = SimpleNamespace(predict=predict, waits=waits)
+    # What is read is the body itself, so that the answer of a body is the answer of what was read.
+    pipeline = SimpleNamespace(predict=predict, read=bytes, waits=lambda _: waits, answer=predict)
     app = Endpoint(cast("Any", None), cast("Any", pipeline), IDENTITY, cast("Any", metrics), None, b"")
     scope = {"type": "http", "path": "/predict", "method": "POST", "headers": [(b"content-type", b"application/json")]}
     asyncio.run(app(scope, receive, send))
@@ -91,7 +92,7 @@ def test_a_large_body_is_answered_alike() -> None:
 
 
 @pytest.mark.parametrize("waits", [False, True])
-def test_a_room_that_waits_for_another_machine_never_does_so_on_the_event_loop(waits: bool) -> None:
+def test_what_waits_for_another_machine_never_does_so_on_the_event_loop_and_nothing_else_leaves_it(waits: bool) -> None:
     threads: list[int] = []
 
     def noting(body: bytes) -> Any:
