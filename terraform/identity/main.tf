@@ -43,6 +43,7 @@ module "training" {
   model             = each.key
   namespace         = var.namespaces.pipelines
   service_account   = "training-${each.key}" # as the output training_service_accounts says
+  workflow          = var.training_workflow ? local.training_workflow : null
   policy_arn        = aws_iam_policy.this["training"].arn
   oidc_provider_arn = local.oidc.provider_arn
   oidc_issuer       = local.oidc.issuer
@@ -84,6 +85,14 @@ module "server" {
 }
 
 locals {
+  # The job `release` of .github/workflows/train.yml.
+  training_workflow = {
+    provider_arn = aws_iam_openid_connect_provider.github.arn
+    repository   = var.repository
+    environment  = "training"
+    branch       = "main"
+  }
+
   servers = {
     tracking = {
       description     = "The MLflow server: serves the artifacts of every model."

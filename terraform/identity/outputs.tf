@@ -8,6 +8,11 @@ output "training_role_arns" {
   value       = { for model, role in module.training : model => role.arn }
 }
 
+output "training_role_prefix" {
+  description = "What the ARN of a training role is before the model's name: the variable AWS_TRAINING_ROLES of the GitHub environment `training`."
+  value       = "arn:aws:iam::${var.context.account_id}:role${local.path}${local.name}-training-"
+}
+
 output "training_service_accounts" {
   description = "Service accounts that take the roles of the training pipelines, by model."
   value       = { for model in module.rooms.models : model => "training-${model}" }

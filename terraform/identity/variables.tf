@@ -8,6 +8,16 @@ variable "repository" {
   }
 }
 
+variable "training_workflow" {
+  description = "Whether the workflow `train` takes the training roles, too, from main and the GitHub environment `training`: where models are trained on GitHub, and not only in the cluster."
+  type        = bool
+
+  validation {
+    condition     = var.training_workflow != null
+    error_message = "training_workflow must be true or false."
+  }
+}
+
 variable "namespaces" {
   description = "Kubernetes namespaces: of the services, of the pipelines' pods, and of the MLflow server."
   type = object({

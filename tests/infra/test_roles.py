@@ -106,6 +106,26 @@ def test_a_workflow_takes_a_role_only_from_its_repository_environment_and_branch
     assert _works(lambda: platform.take_role(arn, "token.actions.githubusercontent.com", subject)) is may
 
 
+@pytest.mark.parametrize(
+    ("environment", "subject", "may"),
+    [
+        ("staging", "repo:bakehouse/bakehouse:environment:training:ref:refs/heads/main", True),
+        ("staging", "repo:bakehouse/bakehouse:environment:training:ref:refs/heads/topic", False),
+        ("staging", "repo:bakehouse/bakehouse:environment:training:ref:refs/pull/7/merge", False),
+        ("staging", "repo:bakehouse/bakehouse:environment:promotion:ref:refs/heads/main", False),
+        ("staging", "repo:somebody/bakehouse:environment:training:ref:refs/heads/main", False),
+        ("production", "repo:bakehouse/bakehouse:environment:training:ref:refs/heads/main", False),
+    ],
+)
+def test_the_workflow_that_trains_takes_a_training_role_only_where_the_values_let_it(
+    environment: str, subject: str, may: bool, platforms: dict[str, Platform]
+) -> None:
+    platform = platforms[environment]
+    arn = platform.outputs("identity")["training_role_prefix"] + OWN
+    assert arn == platform.outputs("identity")["training_role_arns"][OWN]
+    assert _works(lambda: platform.take_role(arn, "token.actions.githubusercontent.com", subject)) is may
+
+
 def test_break_glass_wants_a_named_person_and_an_incident(platforms: dict[str, Platform]) -> None:
     platform = platforms["production"]
     role = next(found for found in roles(platform.recorded) if found.name == "break-glass")

@@ -19,6 +19,32 @@ data "aws_iam_policy_document" "trust" {
       values   = ["sts.amazonaws.com"]
     }
   }
+
+  # A workflow that does the same work: one repository, one GitHub environment, one branch.
+  dynamic "statement" {
+    for_each = var.workflow == null ? [] : [var.workflow]
+
+    content {
+      actions = ["sts:AssumeRoleWithWebIdentity"]
+
+      principals {
+        type        = "Federated"
+        identifiers = [statement.value.provider_arn]
+      }
+
+      condition {
+        test     = "StringEquals"
+        variable = "token.actions.githubusercontent.com:sub"
+        values   = ["repo:${statement.value.repository}:environment:${statement.value.environment}:ref:refs/heads/${statement.value.branch}"]
+      }
+
+      condition {
+        test     = "StringEquals"
+        variable = "token.actions.githubusercontent.com:aud"
+        values   = ["sts.amazonaws.com"]
+      }
+    }
+  }
 }
 
 resource "aws_iam_role" "this" {

@@ -108,3 +108,24 @@ variable "policy_arn" {
     error_message = "policy_arn must be a policy of the account, not one that AWS manages."
   }
 }
+
+variable "workflow" {
+  description = "Workflow on GitHub that takes the role as well: GitHub's identity provider, repository (owner/name), GitHub environment and branch. Null for none."
+  type = object({
+    provider_arn = string
+    repository   = string
+    environment  = string
+    branch       = string
+  })
+  default = null
+
+  validation {
+    condition     = var.workflow == null ? true : can(regex("^arn:aws:iam::[0-9]{12}:oidc-provider/token\\.actions\\.githubusercontent\\.com$", var.workflow.provider_arn))
+    error_message = "workflow.provider_arn must be the ARN of GitHub's provider."
+  }
+
+  validation {
+    condition     = var.workflow == null ? true : can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.workflow.repository)) && can(regex("^[a-z][a-z0-9-]{1,40}$", var.workflow.environment)) && can(regex("^[A-Za-z0-9._/-]+$", var.workflow.branch))
+    error_message = "workflow must name one repository, one GitHub environment and one branch, without a wildcard."
+  }
+}

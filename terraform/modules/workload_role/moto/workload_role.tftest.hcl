@@ -30,3 +30,30 @@ run "is_bound_to_one_service_account" {
     error_message = "The trust must name one subject and one audience."
   }
 }
+
+run "is_bound_to_one_workflow_as_well_where_it_is_named" {
+  command = plan
+
+  variables {
+    workload = "training"
+    workflow = {
+      provider_arn = "arn:aws:iam::111111111111:oidc-provider/token.actions.githubusercontent.com"
+      repository   = "bakehouse/bakehouse"
+      environment  = "training"
+      branch       = "main"
+    }
+  }
+
+  assert {
+    condition     = length(jsondecode(aws_iam_role.this.assume_role_policy).Statement) == 2
+    error_message = "The cluster's workload must be able to take it all the same."
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role.this.assume_role_policy).Statement[1].Condition.StringEquals == {
+      "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
+      "token.actions.githubusercontent.com:sub" = "repo:bakehouse/bakehouse:environment:training:ref:refs/heads/main"
+    }
+    error_message = "The trust must name one repository, GitHub environment and branch."
+  }
+}

@@ -59,3 +59,18 @@ run "refuses_a_policy_of_aws" {
 
   expect_failures = [var.policy_arn]
 }
+
+run "refuses_a_workflow_of_any_branch" {
+  command = plan
+
+  variables {
+    workflow = {
+      provider_arn = "arn:aws:iam::111111111111:oidc-provider/token.actions.githubusercontent.com"
+      repository   = "bakehouse/bakehouse"
+      environment  = "training"
+      branch       = "*"
+    }
+  }
+
+  expect_failures = [var.workflow]
+}
