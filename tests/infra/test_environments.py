@@ -35,6 +35,10 @@ MADE_FROM: dict[str, Callable[[Any], Any]] = {
     "max_allocated_storage": lambda gigabytes: gigabytes * 5,
     "limit_amount": lambda dollars: f"{dollars:.1f}",
 }
+# Attributes that are another thing where a switch is on, and the value that is the switch.
+SWITCHED = {
+    r'identity:module\.training\["[\w-]+"\]\.aws_iam_role\.this assume_role_policy': "identity.training_workflow",
+}
 # Items that a list has in one environment only, and the value that decides it.
 LISTED = {r"(vpc_config\.0\.)?subnet_ids\.2": "foundation.network.zones"}
 
@@ -57,6 +61,7 @@ def test_every_difference_between_the_plans_is_a_value_that_differs(platforms: d
         for path in staging[address].keys() | production[address].keys()
         if staging[address].get(path) != production[address].get(path)
         and not _explained(path, staging[address].get(path), production[address].get(path), values)
+        and not _switched(f"{address} {path}", values)
     ]
     assert not unexplained
 
@@ -65,6 +70,15 @@ def test_one_switch_does_not_explain_another() -> None:
     values = [Value("storage.databases.mlflow.multi_az", False, True)]
     assert _explained("multi_az", False, True, values)
     assert not _explained("publicly_accessible", False, True, values)
+
+
+def test_a_switch_explains_its_own_attribute_alone() -> None:
+    values = [Value("identity.training_workflow", True, False)]
+    policy = 'identity:module.training["orders"].aws_iam_role.this assume_role_policy'
+    assert _switched(policy, values)
+    assert not _switched(policy, [])
+    assert not _switched(policy.replace("training", "service"), values)
+    assert not _switched(policy.replace("assume_role_policy", "permissions_boundary"), values)
 
 
 def test_a_resource_that_one_environment_lacks_is_lacking_by_a_value(platforms: dict[str, Platform]) -> None:
@@ -98,6 +112,12 @@ def _neutral(value: Any, environment: str) -> Any:
     ):
         value = value.replace(own, neutral)
     return "ENVIRONMENT" if value == environment else _GIVEN.sub("ID", value)
+
+
+def _switched(attribute: str, values: list[Value]) -> bool:
+    """Whether one of `SWITCHED` decides the attribute, and differs."""
+    deciding = [decider for pattern, decider in SWITCHED.items() if re.fullmatch(pattern, attribute)]
+    return bool(deciding) and deciding[0] in {value.path for value in values}
 
 
 def _explained(path: str, one: Any, other: Any, values: list[Value]) -> bool:
