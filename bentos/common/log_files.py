@@ -116,18 +116,20 @@ class LogFiles:
         path.unlink()
 
 
-def log_files(folder: Path) -> list[Path]:
-    """The logs in a folder, of whatever model, the one that was begun first in front. None where it isn't there."""
+def log_files(folder: Path, model: str | None = None) -> list[Path]:
+    """The logs in a folder, of one model or of whatever model, the one that was begun first in front. None where the
+    folder isn't there."""
     try:
         found = [(match, path) for path in folder.iterdir() if (match := FILE_NAME.fullmatch(path.name))]
     except FileNotFoundError:
         return []
+    found = [it for it in found if model in (None, it[0]["model"])]
     return [path for _, path in sorted(found, key=lambda it: int(it[0]["start"]))]
 
 
 def sizes(folder: Path, model: str) -> dict[Path, int]:
     """The bytes of each of a model's logs in a folder, in the order of `log_files`."""
-    return {path: _size(path) for path in log_files(folder) if _model(path) == model}
+    return {path: _size(path) for path in log_files(folder, model)}
 
 
 def lock(file: int) -> bool:
@@ -144,9 +146,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _model(path: Path) -> str:
-    match = FILE_NAME.fullmatch(path.name)
-    assert match is not None
-    return match["model"]
