@@ -1,28 +1,22 @@
+locals {
+  # Who takes the role: one service account, and where it is named one workflow that does the same work.
+  takers = concat(
+    [{
+      provider_arn = var.oidc_provider_arn
+      issuer       = var.oidc_issuer
+      subject      = "system:serviceaccount:${var.namespace}:${var.service_account}"
+    }],
+    [for workflow in var.workflow[*] : {
+      provider_arn = workflow.provider_arn
+      issuer       = "token.actions.githubusercontent.com"
+      subject      = "repo:${workflow.repository}:environment:${workflow.environment}:ref:refs/heads/${workflow.branch}"
+    }],
+  )
+}
+
 data "aws_iam_policy_document" "trust" {
-  statement {
-    actions = ["sts:AssumeRoleWithWebIdentity"]
-
-    principals {
-      type        = "Federated"
-      identifiers = [var.oidc_provider_arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "${var.oidc_issuer}:sub"
-      values   = ["system:serviceaccount:${var.namespace}:${var.service_account}"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "${var.oidc_issuer}:aud"
-      values   = ["sts.amazonaws.com"]
-    }
-  }
-
-  # A workflow that does the same work: one repository, one GitHub environment, one branch.
   dynamic "statement" {
-    for_each = var.workflow == null ? [] : [var.workflow]
+    for_each = local.takers
 
     content {
       actions = ["sts:AssumeRoleWithWebIdentity"]
@@ -34,13 +28,13 @@ data "aws_iam_policy_document" "trust" {
 
       condition {
         test     = "StringEquals"
-        variable = "token.actions.githubusercontent.com:sub"
-        values   = ["repo:${statement.value.repository}:environment:${statement.value.environment}:ref:refs/heads/${statement.value.branch}"]
+        variable = "${statement.value.issuer}:sub"
+        values   = [statement.value.subject]
       }
 
       condition {
         test     = "StringEquals"
-        variable = "token.actions.githubusercontent.com:aud"
+        variable = "${statement.value.issuer}:aud"
         values   = ["sts.amazonaws.com"]
       }
     }
