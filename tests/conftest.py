@@ -7,7 +7,8 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ hypothesis.settings.load_profile("shared")
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLACEHOLDER = "{state}"
 WELL_COVERED = 80
+CLUSTER = pytest.StashKey[ExitStack]()
 
 
 def pytest_configure() -> None:
@@ -48,7 +50,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Where the whole suite was measured, name the files of which too little ran; coverage.xml has every line."""
+    """Say why a test was tried again. Where the whole suite was measured, name the files of which too little ran;
+    coverage.xml has every line."""
+    for attempt in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.write_sep("_", f"tried again: {attempt.nodeid}")
+        terminalreporter.line(attempt.longreprtext)
     report = config.option.cov_report.get("json") if getattr(config.option, "cov_fail_under", None) else None
     # A run that was interrupted has none.
     if report and Path(report).is_file():
@@ -153,7 +159,21 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A real Kubernetes API and Argo CD, shared by the tests that carry `xdist_group("cluster")`."""
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as running:
-        yield running
+    with ExitStack() as until:
+        pytestconfig.stash[CLUSTER] = until
+        yield until.enter_context(running_cluster(tmp_path_factory.mktemp("cluster")))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Stop the cluster after the last test that wants it: at rest it takes a third of a core from those that follow."""
+    done = yield
+    if CLUSTER in item.config.stash and item is _last_with_cluster(item.session):
+        item.config.stash[CLUSTER].close()
+    return done
+
+
+def _last_with_cluster(session: pytest.Session) -> pytest.Item:
+    return next(item for item in reversed(session.items) if "cluster" in getattr(item, "fixturenames", ()))

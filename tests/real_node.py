@@ -117,4 +117,4 @@ def _address(cluster: Cluster, name: str) -> str | None:
         f"--field-selector=metadata.name={name}",
         "--output=jsonpath={.items[*].spec.clusterIP}",
     ]
-    return cluster.kubectl("get", "services", *chosen) or None
+    return cluster.attempt("kubectl", "get", "services", *chosen).stdout or None
