@@ -30,6 +30,7 @@ UPSTREAM = {
 }
 ENVIRONMENTS = ("staging", "production")
 START_SECONDS = 240
+AS_INSTALLED = "as-installed.rc"
 
 
 def reason_to_skip() -> str | None:
@@ -43,18 +44,26 @@ def reason_to_skip() -> str | None:
 
 @dataclass(frozen=True)
 class Terraform:
-    """`terraform` with the settings of one working copy. Every method raises `AssertionError` with what it printed."""
+    """`terraform` with the settings of one working copy. Every method raises `AssertionError` with what it printed.
+
+    What `init` has installed and verified is not verified again by each command, which would read 700 MB each time."""
 
     folder: Path
     environment: Mapping[str, str]
 
     def run(
-        self, root: str, *arguments: str, check: bool = True, given: str | None = None
+        self, root: str, *arguments: str, check: bool = True, given: str | None = None, verify: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """Run one command in a root (a folder of the copy), with `given` on its input, and return what it printed."""
+        """Run one command in a root (a folder of the copy), with `given` on its input, and return what it printed.
+        `verify` verifies the provider once more, as a user's command does."""
+        installs = arguments[0] == "init"
+        settings = dict(self.environment)
+        as_installed = self.folder / root / ".terraform" / AS_INSTALLED
+        if not (verify or installs) and as_installed.is_file():
+            settings["TF_CLI_CONFIG_FILE"] = str(as_installed)
         done = subprocess.run(
             ["terraform", f"-chdir={self.folder / root}", *arguments],
-            env=dict(self.environment),
+            env=settings,
             input=given,
             capture_output=True,
             text=True,
@@ -62,6 +71,8 @@ class Terraform:
         )
         if check and done.returncode != 0:
             raise AssertionError(f"terraform {' '.join(arguments)} in {root}:\n{done.stdout}{done.stderr}")
+        if installs:
+            _write_as_installed(self.folder / root)
         return done
 
     def show(self, root: str, *plan: str) -> dict[str, Any]:
@@ -85,14 +96,11 @@ def working_copy(folder: Path, *, endpoint: str | None = None, extra: Mapping[st
 
 
 def for_modules(copy: Terraform) -> Terraform:
-    """The same copy for modules alone, which pin no version: they take the provider that `foundation` installs as it
-    stands, where Terraform would install it for each of them and read all of it at each command."""
+    """The same copy for modules alone, which pin no version: they take the provider that `foundation` installs, where
+    Terraform would install it for each of them."""
     copy.run("foundation", "init", "-backend=false", "-lockfile=readonly")
-    (provider,) = (copy.folder / "foundation" / ".terraform" / "providers").glob("*/hashicorp/aws/*/*")
-    configuration = copy.folder.parent / "modules.rc"
-    override = f'dev_overrides {{ "hashicorp/aws" = {json.dumps(str(provider.resolve()))} }}'
-    configuration.write_text(f"provider_installation {{\n  {override}\n}}\n")
-    return replace(copy, environment={**copy.environment, "TF_CLI_CONFIG_FILE": str(configuration)})
+    as_installed = copy.folder / "foundation" / ".terraform" / AS_INSTALLED
+    return replace(copy, environment={**copy.environment, "TF_CLI_CONFIG_FILE": str(as_installed)})
 
 
 def bare(folder: Path, *, endpoint: str | None = None) -> Terraform:
@@ -168,6 +176,15 @@ def aws(account: str, log: Path) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(timeout=60)
+
+
+def _write_as_installed(root: Path) -> None:
+    """Write the CLI configuration that takes the provider as it stands where a root has just installed it."""
+    installed = next((root / ".terraform" / "providers").glob("*/hashicorp/aws/*/*"), None)
+    configuration = root / ".terraform" / AS_INSTALLED
+    if installed is not None and not configuration.exists():  # another command may be reading it
+        override = f'dev_overrides {{ "hashicorp/aws" = {json.dumps(str(installed.resolve()))} }}'
+        configuration.write_text(f"provider_installation {{\n  {override}\n}}\n")
 
 
 def _settings(folder: Path, endpoint: str | None, extra: Mapping[str, str]) -> Mapping[str, str]:

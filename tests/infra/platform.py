@@ -91,7 +91,9 @@ class Platform:
         self.terraform.run(root, "init", *arguments)
         self._timed(
             f"plan {root}",
-            lambda: self.terraform.run(root, "plan", "-out=plan.bin", *offline.values(self.environment, root)),
+            lambda: self.terraform.run(
+                root, "plan", "-out=plan.bin", *offline.values(self.environment, root), verify=True
+            ),
         )
 
     def apply(self, root: str) -> None:
