@@ -186,8 +186,10 @@ class ArgoWorld:
 
 @contextmanager
 def argo_world(cluster: Cluster, name: str, folder: Path, originals: Sequence[str] = ORIGINALS) -> Iterator[ArgoWorld]:
-    """A world that Argo CD delivers for as long as the block runs, with nothing released in it yet."""
-    world = ArgoWorld(cluster, name, folder, originals)
+    """A world that Argo CD delivers for as long as the block runs, with nothing released in it yet. Where there was one
+    of that name before, as for a test that is tried again, its name ends in a number."""
+    earlier = len(list(cluster.git_folder.glob(f"{name}*.git")))
+    world = ArgoWorld(cluster, f"{name}-{earlier + 1}" if earlier else name, folder, originals)
     for original in originals:
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace(original)}})
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=world.rendered(original))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,14 @@ from tests.delivering import (
 )
 from tests.loopback import free_port
 from tests.served import Served, orders_bento, serve
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def new_model() -> str:
+    """A name for a model that no other test has, nor an earlier attempt at the same test."""
+    return f"model-{next(NUMBERS)}"
 
 
 @pytest.fixture(scope="module")

@@ -54,14 +54,12 @@ class Operator:
 
 @pytest.fixture(scope="module")
 def argo(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgoWorld]:
-    """One with a model of two releases in staging."""
+    """One with a model in staging."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAKEHOUSE_STATE", str(tmp_path_factory.mktemp("state")))
         with argo_world(cluster, "access", tmp_path_factory.mktemp("world")) as world:
             world.release(release(1))
             world.settled("orders", "staging", 1)
-            world.release(release(2, champion=1))
-            world.settled("orders", "staging", 2)
             yield world
 
 
@@ -102,35 +100,41 @@ def test_an_operator_may_not_edit(argo: ArgoWorld, operator: Operator, command: 
     assert "permission denied" in done.stderr.lower()
 
 
-def test_an_operator_pauses_rolls_back_and_resumes(argo: ArgoWorld, operator: Operator) -> None:
-    app = argo.application("orders", "staging")
+def test_an_operator_pauses_rolls_back_and_resumes(argo: ArgoWorld, operator: Operator, new_model: str) -> None:
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "staging", 1)
+    argo.release(release(2, model=new_model, champion=1))
+    argo.settled(new_model, "staging", 2)
+    app = argo.application(new_model, "staging")
     refused = operator.argocd("rollback", app)
     assert "auto-sync is enabled" in refused.stderr
 
-    assert operator.toggle("staging", "orders").status_code == 200
+    assert operator.toggle("staging", new_model).status_code == 200
     done = operator.argocd("rollback", app, "--prune")
     assert done.returncode == 0, done.stderr
-    assert argo.running("orders", "staging") == 1
-    argo.release(release(1, model="cakes"))
-    argo.settled("cakes", "staging", 1)
-    assert argo.running("orders", "staging") == 1, "the set, or another commit, undid the rollback"
+    assert argo.running(new_model, "staging") == 1
+    argo.release(release(1, model=f"{new_model}-other"))
+    argo.settled(f"{new_model}-other", "staging", 1)
+    assert argo.running(new_model, "staging") == 1, "the set, or another commit, undid the rollback"
 
-    assert operator.toggle("staging", "orders").status_code == 200
-    argo.settled("orders", "staging", 2)
-
-
-def test_an_operator_of_one_environment_may_nothing_in_another(argo: ArgoWorld, operator: Operator) -> None:
-    argo.release(release(1, model="elsewhere"), "production")
-    argo.settled("elsewhere", "production", 1)
-    assert "permission denied" in operator.argocd("sync", argo.application("elsewhere", "production")).stderr.lower()
-    assert operator.toggle("production", "elsewhere").status_code == 403
+    assert operator.toggle("staging", new_model).status_code == 200
+    argo.settled(new_model, "staging", 2)
 
 
-def test_a_project_refuses_what_no_release_brings(argo: ArgoWorld) -> None:
+def test_an_operator_of_one_environment_may_nothing_in_another(
+    argo: ArgoWorld, operator: Operator, new_model: str
+) -> None:
+    argo.release(release(1, model=new_model), "production")
+    argo.settled(new_model, "production", 1)
+    assert "permission denied" in operator.argocd("sync", argo.application(new_model, "production")).stderr.lower()
+    assert operator.toggle("production", new_model).status_code == 403
+
+
+def test_a_project_refuses_what_no_release_brings(argo: ArgoWorld, new_model: str) -> None:
     """A release folder that somebody filled by hand with a Secret does not get it into the cluster."""
-    argo.release(release(1, model="greedy"))
-    argo.settled("greedy", "staging", 1)
-    place = argo.place("greedy", "staging")
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "staging", 1)
+    place = argo.place(new_model, "staging")
     kustomization = argo.repository.at().text(place.kustomization)
     assert kustomization is not None
     secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: taken\n"
@@ -142,11 +146,11 @@ def test_a_project_refuses_what_no_release_brings(argo: ArgoWorld) -> None:
     argo.notify()
 
     def message() -> str:
-        state = argo.state("greedy", "staging")
+        state = argo.state(new_model, "staging")
         return str(state["status"].get("operationState", {})) if state else ""
 
     eventually("the sync says why", lambda: "is not permitted in project" in message())
-    assert argo.cluster.get("secret", "greedy-taken", argo.namespace("staging")) is None
+    assert argo.cluster.get("secret", f"{new_model}-taken", argo.namespace("staging")) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ tests/benchmarks/argocd.py; here deadlines are generous, but short of those of a
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,6 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
-NUMBERS = itertools.count(1)
 PROMISED_SECONDS = 60
 BROKEN_SMOKE = """\
 patches:
@@ -56,11 +54,6 @@ def workspace(argo: ArgoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BAKEHOUSE_ROOT", str(argo.checkout))
 
 
-@pytest.fixture
-def model() -> str:
-    return f"model-{next(NUMBERS)}"
-
-
 def patched(argo: ArgoWorld, document: Release, patch: str) -> Commit:
     """A release by hand, with more in its pin than the pipeline writes."""
     folder = argo.place(document.model, "staging").release
@@ -83,90 +76,92 @@ def smoke_job(argo: ArgoWorld, model: str, version: int) -> dict[str, Any] | Non
     return job if ours else None
 
 
-def test_a_model_appears_with_its_first_release_and_leaves_with_its_removal(argo: ArgoWorld, model: str) -> None:
-    argo.release(release(1, model=model))
-    argo.settled(model, "staging", 1)
-    place = argo.place(model, "staging")
+def test_a_model_appears_with_its_first_release_and_leaves_with_its_removal(argo: ArgoWorld, new_model: str) -> None:
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "staging", 1)
+    place = argo.place(new_model, "staging")
     argo.repository.commit(lambda head: Change("Remove a model", dict.fromkeys(head.under(place.folder))))
     argo.notify()
-    eventually("the application is gone", lambda: argo.state(model, "staging") is None)
-    chosen = f"app.kubernetes.io/name={model}"
+    eventually("the application is gone", lambda: argo.state(new_model, "staging") is None)
+    chosen = f"app.kubernetes.io/name={new_model}"
     kinds = "deployment,service,configmap,job,networkpolicy,horizontalpodautoscaler,poddisruptionbudget,serviceaccount"
     eventually("all of it is gone", lambda: not argo.cluster.list(kinds, argo.namespace("staging"), chosen))
 
 
-def test_a_release_is_in_an_environment_only_after_its_promotion(argo: ArgoWorld, model: str, tmp_path: Path) -> None:
-    argo.release(release(1, model=model))
-    argo.settled(model, "staging", 1)
-    assert argo.state(model, "production") is None
-    done = promote(argo.repository, model, argo.environment("production"), proposals=tmp_path)
+def test_a_release_is_in_an_environment_only_after_its_promotion(
+    argo: ArgoWorld, new_model: str, tmp_path: Path
+) -> None:
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "staging", 1)
+    assert argo.state(new_model, "production") is None
+    done = promote(argo.repository, new_model, argo.environment("production"), proposals=tmp_path)
     assert done.action == "landed"
     argo.notify()
-    state = argo.settled(model, "production", 1)
+    state = argo.settled(new_model, "production", 1)
     assert state["spec"]["project"] == argo.namespace("production")
 
 
-def test_both_environments_take_what_one_push_brings_each(argo: ArgoWorld, model: str) -> None:
-    argo.release(release(1, model=model), "production")
-    argo.release(release(1, model=model))
-    argo.settled(model, "production", 1)
-    argo.settled(model, "staging", 1)
-    changed = release(2, model=model, champion=1)
+def test_both_environments_take_what_one_push_brings_each(argo: ArgoWorld, new_model: str) -> None:
+    argo.release(release(1, model=new_model), "production")
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "production", 1)
+    argo.settled(new_model, "staging", 1)
+    changed = release(2, model=new_model, champion=1)
     files = {
-        f"{argo.place('twins', original).release}/{name}": text
+        f"{argo.place(new_model, original).release}/{name}": text
         for original, document in (("staging", changed), ("production", changed))
         for name, text in document.files().items()
     }
     commit_files(argo.repository, files)
     argo.notify()
-    argo.settled(model, "production", 2)
-    argo.settled(model, "staging", 2)
+    argo.settled(new_model, "production", 2)
+    argo.settled(new_model, "staging", 2)
 
 
-def test_a_release_whose_image_cannot_be_pulled_is_undone_by_a_revert(argo: ArgoWorld, model: str) -> None:
-    argo.release(release(1, model=model))
-    argo.settled(model, "staging", 1)
-    commit = argo.release(unpullable(release(2, model=model, champion=1)))
-    eventually("the rollout has begun", lambda: argo.running(model, "staging") == 2)
-    eventually("it is not healthy", lambda: health(argo, model) == "Progressing")
+def test_a_release_whose_image_cannot_be_pulled_is_undone_by_a_revert(argo: ArgoWorld, new_model: str) -> None:
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "staging", 1)
+    commit = argo.release(unpullable(release(2, model=new_model, champion=1)))
+    eventually("the rollout has begun", lambda: argo.running(new_model, "staging") == 2)
+    eventually("it is not healthy", lambda: health(argo, new_model) == "Progressing")
     argo.revert(commit)
-    argo.settled(model, "staging", 1, PROMISED_SECONDS)
+    argo.settled(new_model, "staging", 1, PROMISED_SECONDS)
 
 
-def test_a_release_that_the_cluster_refuses_is_undone_by_a_revert(argo: ArgoWorld, model: str) -> None:
+def test_a_release_that_the_cluster_refuses_is_undone_by_a_revert(argo: ArgoWorld, new_model: str) -> None:
     """A sync that fails is tried again, of what git says by then."""
-    argo.release(release(1, model=model))
-    argo.settled(model, "staging", 1)
-    commit = patched(argo, release(2, model=model, champion=1), REFUSED)
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "staging", 1)
+    commit = patched(argo, release(2, model=new_model, champion=1), REFUSED)
 
     def message() -> str:
-        status = (argo.state(model, "staging") or {}).get("status", {})
+        status = (argo.state(new_model, "staging") or {}).get("status", {})
         return str(status.get("operationState", {}).get("message", ""))
 
     eventually("the sync is tried again", lambda: "Retrying attempt" in message())
     argo.revert(commit.sha)
-    argo.settled(model, "staging", 1, PROMISED_SECONDS)
+    argo.settled(new_model, "staging", 1, PROMISED_SECONDS)
 
 
-def test_a_release_whose_smoke_job_never_ends_is_undone_by_a_revert(argo: ArgoWorld, model: str) -> None:
-    argo.release(release(1, model=model))
-    argo.settled(model, "staging", 1)
-    commit = patched(argo, release(2, model=model, champion=1), BROKEN_SMOKE)
-    job = eventually("the smoke Job waits", lambda: smoke_job(argo, model, 2))
+def test_a_release_whose_smoke_job_never_ends_is_undone_by_a_revert(argo: ArgoWorld, new_model: str) -> None:
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "staging", 1)
+    commit = patched(argo, release(2, model=new_model, champion=1), BROKEN_SMOKE)
+    job = eventually("the smoke Job waits", lambda: smoke_job(argo, new_model, 2))
     assert 0 < job["spec"]["activeDeadlineSeconds"] <= 360
     assert job["spec"]["backoffLimit"] == 0
-    eventually("it counts as not yet healthy", lambda: health(argo, model) == "Progressing")
+    eventually("it counts as not yet healthy", lambda: health(argo, new_model) == "Progressing")
     argo.revert(commit.sha)
-    argo.settled(model, "staging", 1, PROMISED_SECONDS)
-    assert smoke_job(argo, model, 1)
+    argo.settled(new_model, "staging", 1, PROMISED_SECONDS)
+    assert smoke_job(argo, new_model, 1)
 
 
-def test_a_release_whose_smoke_job_fails_is_degraded_and_undone_by_a_revert(argo: ArgoWorld, model: str) -> None:
-    argo.release(release(1, model=model))
-    argo.settled(model, "staging", 1)
-    commit = patched(argo, release(2, model=model, champion=1), BROKEN_SMOKE)
-    eventually("the smoke Job waits", lambda: smoke_job(argo, model, 2))
-    chosen = f"app.kubernetes.io/name={model},app.kubernetes.io/component=smoke"
+def test_a_release_whose_smoke_job_fails_is_degraded_and_undone_by_a_revert(argo: ArgoWorld, new_model: str) -> None:
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "staging", 1)
+    commit = patched(argo, release(2, model=new_model, champion=1), BROKEN_SMOKE)
+    eventually("the smoke Job waits", lambda: smoke_job(argo, new_model, 2))
+    chosen = f"app.kubernetes.io/name={new_model},app.kubernetes.io/component=smoke"
 
     def waiting() -> list[dict[str, Any]]:
         pods = argo.cluster.list("pod", argo.namespace("staging"), chosen)
@@ -176,46 +171,46 @@ def test_a_release_whose_smoke_job_fails_is_degraded_and_undone_by_a_revert(argo
     failed = json.dumps({"status": {"phase": "Failed"}})
     where = ("--namespace", argo.namespace("staging"), "--subresource=status", "--type=merge")
     argo.cluster.kubectl("patch", "pod", pod["metadata"]["name"], *where, "--patch", failed)
-    eventually("the application is degraded", lambda: health(argo, model) == "Degraded")
+    eventually("the application is degraded", lambda: health(argo, new_model) == "Degraded")
     argo.revert(commit.sha)
-    argo.settled(model, "staging", 1, PROMISED_SECONDS)
+    argo.settled(new_model, "staging", 1, PROMISED_SECONDS)
 
 
-def test_what_somebody_changes_by_hand_is_put_back(argo: ArgoWorld, model: str) -> None:
-    argo.release(release(1, model=model))
-    argo.settled(model, "staging", 1)
+def test_what_somebody_changes_by_hand_is_put_back(argo: ArgoWorld, new_model: str) -> None:
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "staging", 1)
     where = ("--namespace", argo.namespace("staging"))
-    argo.cluster.kubectl("set", "image", f"deployment/{model}-bento", "bento=registry.invalid/other", *where)
+    argo.cluster.kubectl("set", "image", f"deployment/{new_model}-bento", "bento=registry.invalid/other", *where)
 
     def image() -> str:
-        deployment = argo.cluster.get("deployment", f"{model}-bento", argo.namespace("staging"))
+        deployment = argo.cluster.get("deployment", f"{new_model}-bento", argo.namespace("staging"))
         assert deployment is not None
         return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
 
-    eventually("the released image is back", lambda: image() == release(1, model=model).image.reference)
+    eventually("the released image is back", lambda: image() == release(1, model=new_model).image.reference)
 
 
-def test_another_models_release_leaves_an_application_alone(argo: ArgoWorld, model: str) -> None:
-    argo.release(release(1, model=model))
-    argo.settled(model, "staging", 1)
-    before = argo.state(model, "staging")
-    argo.release(release(1, model=f"{model}-loud"))
-    argo.settled(f"{model}-loud", "staging", 1)
-    after = argo.state(model, "staging")
+def test_another_models_release_leaves_an_application_alone(argo: ArgoWorld, new_model: str) -> None:
+    argo.release(release(1, model=new_model))
+    argo.settled(new_model, "staging", 1)
+    before = argo.state(new_model, "staging")
+    argo.release(release(1, model=f"{new_model}-loud"))
+    argo.settled(f"{new_model}-loud", "staging", 1)
+    after = argo.state(new_model, "staging")
     assert before is not None and after is not None
     assert after["status"]["reconciledAt"] == before["status"]["reconciledAt"]
     assert after["status"]["history"] == before["status"]["history"]
 
 
-def test_production_outlives_its_application_set_and_belongs_to_the_next(argo: ArgoWorld, model: str) -> None:
-    argo.release(release(1, model=model), "production")
-    argo.settled(model, "production", 1)
+def test_production_outlives_its_application_set_and_belongs_to_the_next(argo: ArgoWorld, new_model: str) -> None:
+    argo.release(release(1, model=new_model), "production")
+    argo.settled(new_model, "production", 1)
     name = argo.namespace("production")
     argo.cluster.kubectl("delete", "application", name, "--namespace=argocd")
     argo.cluster.kubectl("delete", "applicationset", name, "--namespace=argocd")
     refused = "outlives its ApplicationSet"
     eventually("the collector was refused", lambda: refused in argo.cluster.log("kube-controller-manager"))
-    state = argo.settled(model, "production", 1)
+    state = argo.settled(new_model, "production", 1)
     assert "deletionTimestamp" not in state["metadata"]
 
     argo.cluster.kubectl("apply", "--server-side", "-f", "-", stdin=argo.rendered("production"))
@@ -223,12 +218,12 @@ def test_production_outlives_its_application_set_and_belongs_to_the_next(argo: A
     assert new is not None
 
     def adopted() -> bool:
-        held = argo.state(model, "production")
+        held = argo.state(new_model, "production")
         return held is not None and held["metadata"]["ownerReferences"][0]["uid"] == new["metadata"]["uid"]
 
     eventually("the application belongs to the new set", adopted)
-    argo.release(release(2, model=model, champion=1), "production")
-    argo.settled(model, "production", 2)
+    argo.release(release(2, model=new_model, champion=1), "production")
+    argo.settled(new_model, "production", 2)
 
 
 def test_argo_cds_own_objects_follow_git_too(argo: ArgoWorld) -> None:
