@@ -172,6 +172,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     done = yield
     if CLUSTER in item.config.stash and item is _last_with_cluster(item.session):
         item.config.stash[CLUSTER].close()
+        del item.config.stash[CLUSTER]
     return done
 
 

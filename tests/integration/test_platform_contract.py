@@ -119,6 +119,16 @@ def test_a_pods_variables_reach_it(environments: Path, object_store: str) -> Non
         ({"object_store": {"region": "x", "buckets": {"models": "m"}}}, "object_store.buckets"),
         ({"registry": {"host": "x"}}, "registry.source_host"),
         ({"password": "hunter2"}, "password"),
+        (
+            {
+                "identities": {
+                    "service_role": "arn:aws:iam::111111111111:role/bakehouse-staging-service-{model}",
+                    "training_account": "training-{model}",
+                    "audience": "https://kubernetes.default.svc",
+                }
+            },
+            "identities.audience: Input should be 'sts.amazonaws.com'",
+        ),
     ],
 )
 def test_a_contract_that_is_none_is_refused_by_its_field(
