@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -90,4 +91,6 @@ def require(results: Iterable[GateResult], context: str = "") -> None:
 
 
 def _show(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.6g}"
+    if isinstance(value, str):
+        return value
+    return "no figure" if math.isnan(value) else f"{value:.6g}"
