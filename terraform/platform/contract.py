@@ -75,8 +75,8 @@ class Nodes(Part):
 
 class Identities(Part):
     """How pods prove who they are to AWS: the role of a model's service, and the service account that takes the role of
-    its training, with `{model}` for its name. None elsewhere, where pods get keys from Kubernetes secrets. `audience` is
-    whom their tokens are for, the only one that admission (gitops/admission) lets them have."""
+    its training, with `{model}` for its name. None elsewhere, where pods get keys from Kubernetes secrets. `audience`
+    is whom their tokens are for, the only one that admission (gitops/admission) lets them have."""
 
     service_role: Annotated[str, Field(pattern=r"^arn:aws:iam::[0-9]{12}:role/.*\{model\}")]
     training_account: Annotated[str, Field(pattern=r"^[a-z-]*\{model\}$")]
