@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from html import escape
 
-from terraform.policies.access_matrix import STRANGER, Access, matrix, models, roles
+from terraform.policies.access_matrix import STRANGER, Access, matrix, models, roles, stores
 from terraform.policies.catalogue import Entry, catalogue
 from terraform.policies.costs import Cost, monthly_costs, prices
 from terraform.policies.estate import Estate
@@ -128,18 +128,18 @@ def _environment(check: Check, name: str) -> Iterator[str]:
 def _access(estate: Estate) -> Iterator[str]:
     yield (
         "<p>Found by evaluating each role's policies and boundary, each bucket's policy and each key's policy: reading "
-        "takes the object and the key's decryption, writing the object and a data key.</p>"
+        "takes the object and the key's decryption, writing the object and a data key. A bucket is named by what it is "
+        "for, with the class of its data.</p>"
     )
     every = list(matrix(estate))
-    purposes = sorted({access.purpose for access in every})
+    classes = {store.purpose: store.data_class for store in stores(estate)}
     rows = []
     for role in roles(estate):
         own = [access for access in every if access.role == role.name]
-        cells = [
-            _reach([access for access in own if access.purpose == purpose], models(estate)) for purpose in purposes
-        ]
+        cells = [_reach([access for access in own if access.purpose == purpose], models(estate)) for purpose in classes]
         rows.append((role.name, role.workload, *cells))
-    yield from _table(("role", "workload", *purposes), rows, code=(0,))
+    buckets = (f"{purpose} ({data_class})" for purpose, data_class in classes.items())
+    yield from _table(("role", "workload", *buckets), rows, code=(0,))
     hidden = {policy for role in roles(estate) for policy in role.opaque}
     if hidden:
         yield f"<p><small>? : AWS keeps a policy of this role ({escape(', '.join(sorted(hidden)))}).</small></p>"

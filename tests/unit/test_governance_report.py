@@ -119,6 +119,31 @@ def test_the_page_shows_rules_failures_and_what_was_not_judged_and_escapes_what_
     assert page == render(found, datetime(2026, 6, 1, tzinfo=UTC))
 
 
+def test_the_page_says_who_can_reach_which_data_of_which_class(tmp_path: Path) -> None:
+    reads = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::logs/orders/*"}
+    trusts = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "pods.eks.amazonaws.com"}}
+    stands: dict[str, dict[str, Any]] = {
+        "aws_ecr_repository": {"tags": {"model": "orders"}},
+        "aws_s3_bucket": {"bucket": "logs", "tags": {"purpose": "predictions", "data-class": "personal"}},
+        "aws_iam_role": {
+            "name": "monitoring-orders",
+            "arn": "arn:aws:iam::111111111111:role/monitoring-orders",
+            "tags_all": {"workload": "monitoring", "model": "orders"},
+            "assume_role_policy": json.dumps({"Statement": [trusts]}),
+        },
+        "aws_iam_role_policy": {"role": "monitoring-orders", "policy": json.dumps({"Statement": [reads]})},
+    }
+    write(tmp_path, "staging", plan(*stands.items()))
+    resources = [
+        {"mode": "managed", "type": kind, "address": f"{kind}.it", "values": values} for kind, values in stands.items()
+    ]
+    state = {"format_version": "1.0", "values": {"root_module": {"resources": resources}}}
+    (tmp_path / "staging" / "storage.state.json").write_text(json.dumps(state))
+    page = render(check(read_evidence(tmp_path), ["staging"], date(2026, 6, 1)), datetime(2026, 6, 1, tzinfo=UTC))
+    assert "<th>role</th><th>workload</th><th>predictions (personal)</th>" in page
+    assert "<td><code>monitoring-orders</code></td><td>monitoring</td><td>read orders</td>" in page
+
+
 def test_a_cost_is_counted_for_every_machine_and_a_machine_without_a_price_is_not_left_out() -> None:
     context = Context("bakehouse", "staging", "111111111111", "eu-central-1")
 
