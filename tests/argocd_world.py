@@ -143,6 +143,11 @@ class ArgoWorld:
         """The application as Argo CD has it."""
         return self.cluster.get("application", self.application(model, original), "argocd")
 
+    def told(self, model: str, original: str) -> str:
+        """What Argo CD says of the sync that it is at; nothing where it has not begun one."""
+        status = (self.state(model, original) or {}).get("status", {})
+        return str(status.get("operationState", {}).get("message", ""))
+
     def settled(self, model: str, original: str, version: int, seconds: float = DEADLINE_SECONDS) -> dict[str, Any]:
         """The application once it is synced and healthy, and the Deployment in the cluster is this model version's."""
 

@@ -144,12 +144,7 @@ def test_a_project_refuses_what_no_release_brings(argo: ArgoWorld, new_model: st
     }
     commit_files(argo.repository, files)
     argo.notify()
-
-    def message() -> str:
-        state = argo.state(new_model, "staging")
-        return str(state["status"].get("operationState", {})) if state else ""
-
-    eventually("the sync says why", lambda: "is not permitted in project" in message())
+    eventually("the sync says why", lambda: "is not permitted in project" in argo.told(new_model, "staging"))
     assert argo.cluster.get("secret", f"{new_model}-taken", argo.namespace("staging")) is None
 
 

@@ -64,9 +64,8 @@ def patched(argo: ArgoWorld, document: Release, patch: str) -> Commit:
 
 
 def health(argo: ArgoWorld, model: str) -> str:
-    state = argo.state(model, "staging")
-    assert state is not None
-    return str(state["status"]["health"]["status"])
+    status = (argo.state(model, "staging") or {}).get("status", {})
+    return str(status.get("health", {}).get("status", ""))
 
 
 def smoke_job(argo: ArgoWorld, model: str, version: int) -> dict[str, Any] | None:
@@ -133,12 +132,7 @@ def test_a_release_that_the_cluster_refuses_is_undone_by_a_revert(argo: ArgoWorl
     argo.release(release(1, model=new_model))
     argo.settled(new_model, "staging", 1)
     commit = patched(argo, release(2, model=new_model, champion=1), REFUSED)
-
-    def message() -> str:
-        status = (argo.state(new_model, "staging") or {}).get("status", {})
-        return str(status.get("operationState", {}).get("message", ""))
-
-    eventually("the sync is tried again", lambda: "Retrying attempt" in message())
+    eventually("the sync is tried again", lambda: "Retrying attempt" in argo.told(new_model, "staging"))
     argo.revert(commit.sha)
     argo.settled(new_model, "staging", 1, PROMISED_SECONDS)
 
