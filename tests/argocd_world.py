@@ -143,10 +143,14 @@ class ArgoWorld:
         """The application as Argo CD has it."""
         return self.cluster.get("application", self.application(model, original), "argocd")
 
+    def status(self, model: str, original: str) -> dict[str, Any]:
+        """What Argo CD says of the application; nothing where there is none yet, or it has not been looked at."""
+        found: dict[str, Any] = (self.state(model, original) or {}).get("status", {})
+        return found
+
     def told(self, model: str, original: str) -> str:
         """What Argo CD says of the sync that it is at; nothing where it has not begun one."""
-        status = (self.state(model, original) or {}).get("status", {})
-        return str(status.get("operationState", {}).get("message", ""))
+        return str(self.status(model, original).get("operationState", {}).get("message", ""))
 
     def settled(self, model: str, original: str, version: int, seconds: float = DEADLINE_SECONDS) -> dict[str, Any]:
         """The application once it is synced and healthy, and the Deployment in the cluster is this model version's."""
@@ -164,7 +168,7 @@ class ArgoWorld:
         try:
             return eventually(what, there, seconds)
         except AssertionError as error:
-            raise AssertionError(f"{error}: {json.dumps((self.state(model, original) or {}).get('status'))}") from None
+            raise AssertionError(f"{error}: {json.dumps(self.status(model, original))}") from None
 
     def running(self, model: str, original: str) -> int | None:
         """The model version that the Deployment in the cluster names; None where there is none."""

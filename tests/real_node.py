@@ -111,7 +111,8 @@ def _answer_names(cluster: Cluster, listening: socket.socket) -> None:
 
 
 def _address(cluster: Cluster, name: str) -> str | None:
-    """The address of the one Service that is called so: this kubelet gives pods no namespace to search in."""
+    """The address of the one Service that is called so: this kubelet gives pods no namespace to search in. None too
+    where the API server does not answer just then, for whoever asks for a name asks again."""
     chosen = [
         "--all-namespaces",
         f"--field-selector=metadata.name={name}",

@@ -96,8 +96,8 @@ def working_copy(folder: Path, *, endpoint: str | None = None, extra: Mapping[st
 
 
 def for_modules(copy: Terraform) -> Terraform:
-    """The same copy for modules alone, which pin no version: they take the provider that `foundation` installs, where
-    Terraform would install it for each of them."""
+    """The same copy for what has no provider of its own: modules, which pin no version, and roots that are not
+    initialised. They take the one that `foundation` installs, where Terraform would install it for each of them."""
     copy.run("foundation", "init", "-backend=false", "-lockfile=readonly")
     as_installed = copy.folder / "foundation" / ".terraform" / AS_INSTALLED
     return replace(copy, environment={**copy.environment, "TF_CLI_CONFIG_FILE": str(as_installed)})

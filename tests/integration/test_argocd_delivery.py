@@ -64,8 +64,7 @@ def patched(argo: ArgoWorld, document: Release, patch: str) -> Commit:
 
 
 def health(argo: ArgoWorld, model: str) -> str:
-    status = (argo.state(model, "staging") or {}).get("status", {})
-    return str(status.get("health", {}).get("status", ""))
+    return str(argo.status(model, "staging").get("health", {}).get("status", ""))
 
 
 def smoke_job(argo: ArgoWorld, model: str, version: int) -> dict[str, Any] | None:

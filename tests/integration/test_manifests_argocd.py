@@ -54,7 +54,7 @@ def reached(world: ArgoWorld, model: str, original: str, version: int, health: s
     workload = world.cluster.get(kind, f"{model}-bento", world.namespace(original))
     if workload is None or workload["metadata"]["annotations"]["bakehouse/model-version"] != str(version):
         return False
-    status = (world.state(model, original) or {}).get("status", {})
+    status = world.status(model, original)
     return (status.get("sync", {}).get("status"), status.get("health", {}).get("status")) == ("Synced", health)
 
 
